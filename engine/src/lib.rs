@@ -2,8 +2,18 @@
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
 
+pub mod base64;
+pub mod envelope;
 mod error;
 mod limits;
+pub mod payload;
+pub mod plan;
+pub mod timestamp;
 
+pub use envelope::{
+    Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView,
+    Transport, encode, encoded_len,
+};
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use limits::{Limits, MAX_DEPTH};
+pub use payload::{Payload, PayloadData, PayloadType};

@@ -1,0 +1,180 @@
+//! The rules, one character at a time: the oracle of the fast paths, and what finds the offset of an error.
+
+use std::fmt;
+
+/// Base64 text that breaks the rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Invalid {
+    /// The position of the first offending character, from 0; the text's length where something is missing at its end.
+    pub offset: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (at character {})", self.what, self.offset)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Which of the two alphabets a text has shown itself to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alphabet {
+    Standard,
+    UrlSafe,
+}
+
+/// The six bits of a character, and the alphabet that it belongs to if only one has it.
+pub(super) fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
+    Some(match byte {
+        b'A'..=b'Z' => (byte - b'A', None),
+        b'a'..=b'z' => (byte - b'a' + 26, None),
+        b'0'..=b'9' => (byte - b'0' + 52, None),
+        b'+' => (62, Some(Alphabet::Standard)),
+        b'/' => (63, Some(Alphabet::Standard)),
+        b'-' => (62, Some(Alphabet::UrlSafe)),
+        b'_' => (63, Some(Alphabet::UrlSafe)),
+        _ => return None,
+    })
+}
+
+/// The text without its newline and its padding, if both are as they must be; the alphabet is not looked at.
+pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
+    match text {
+        [body @ .., b'=', b'='] if body.len() % 4 == 2 => Some(body),
+        [body @ .., b'='] if body.len() % 4 == 3 => Some(body),
+        [.., b'='] => None,
+        body if body.len() % 4 != 1 => Some(body),
+        _ => None,
+    }
+}
+
+/// Decodes by the book. The streaming decoder steps through the same machine.
+pub(crate) fn decode_append(text: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
+    let mut machine = Machine::default();
+    for &byte in text {
+        machine.step(byte, out)?;
+    }
+    machine.finish(out)
+}
+
+/// The decoder as a state machine over single characters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Machine {
+    /// How many characters went in.
+    pub(super) offset: usize,
+    /// The characters of the unfinished group, 0 to 3 of them, as bits, the newest lowest.
+    bits: u32,
+    pub(super) count: u8,
+    /// Where the newest character of the group stands, for the error about its spare bits.
+    last: usize,
+    pub(super) alphabet: Option<Alphabet>,
+    tail: Tail,
+}
+
+/// How far the text has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Tail {
+    #[default]
+    Body,
+    /// One `=` more is needed.
+    Pad,
+    /// The group is complete; only a newline may follow.
+    Padded,
+    /// A CR wants its LF.
+    Cr,
+    End,
+}
+
+impl Machine {
+    /// Whether characters of the body may follow and none is held back, so that a fast path may take over.
+    pub(super) fn is_aligned(&self) -> bool {
+        self.count == 0 && self.tail == Tail::Body
+    }
+
+    pub(super) fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Invalid> {
+        let fail = |what| Err(Invalid { offset: self.offset, what });
+        self.tail = match (self.tail, byte) {
+            (Tail::Body, b'=') => match self.count {
+                2 => {
+                    self.flush(out)?;
+                    Tail::Pad
+                }
+                3 => {
+                    self.flush(out)?;
+                    Tail::Padded
+                }
+                _ => return fail("padding where none belongs"),
+            },
+            (Tail::Pad, b'=') => Tail::Padded,
+            (Tail::Pad, _) => return fail("one more padding character is needed here"),
+            (Tail::Body, b'\n') | (Tail::Padded, b'\n') | (Tail::Cr, b'\n') => Tail::End,
+            (Tail::Body | Tail::Padded, b'\r') => Tail::Cr,
+            (Tail::Padded, b'=') => return fail("surplus padding"),
+            (Tail::Padded, _) => return fail("data after the padding"),
+            (Tail::Cr, _) => return fail("a carriage return must be followed by a line feed"),
+            (Tail::End, _) => return fail("nothing may follow the newline at the end"),
+            (Tail::Body, _) => {
+                let Some((bits, alphabet)) = sextet(byte) else {
+                    return fail("not a base64 character");
+                };
+                if let Some(alphabet) = alphabet
+                    && *self.alphabet.get_or_insert(alphabet) != alphabet
+                {
+                    return fail("both base64 alphabets in one text");
+                }
+                self.bits = self.bits << 6 | u32::from(bits);
+                self.count += 1;
+                self.last = self.offset;
+                if self.count == 4 {
+                    let [_, bytes @ ..] = self.bits.to_be_bytes();
+                    out.extend_from_slice(&bytes);
+                    (self.bits, self.count) = (0, 0);
+                }
+                Tail::Body
+            }
+        };
+        self.offset += 1;
+        Ok(())
+    }
+
+    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+        match self.tail {
+            Tail::Pad => {
+                Err(Invalid { offset: self.offset, what: "one more padding character is needed here" })
+            }
+            Tail::Cr => Err(Invalid {
+                offset: self.offset,
+                what: "a carriage return must be followed by a line feed",
+            }),
+            Tail::Body | Tail::End => self.flush(out),
+            Tail::Padded => Ok(()),
+        }
+    }
+
+    /// Writes the bytes of an unfinished group of two or three characters.
+    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+        let (spare, bytes) = match self.count {
+            0 => return Ok(()),
+            2 => (self.bits & 0xF, vec![(self.bits >> 4) as u8]),
+            3 => (self.bits & 0x3, vec![(self.bits >> 10) as u8, (self.bits >> 2) as u8]),
+            _ => {
+                let what = "the text ends with a single character, which is less than a byte";
+                return Err(Invalid { offset: self.last, what });
+            }
+        };
+        if spare != 0 {
+            return Err(Invalid {
+                offset: self.last,
+                what: "the last character has spare bits that are not zero",
+            });
+        }
+        out.extend_from_slice(&bytes);
+        (self.bits, self.count) = (0, 0);
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! What is behind `data`: base64, inline JSON, or a URL; and turning the first two into bytes.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::scan::{raw_offset, unescape_into};
+use super::{DataSpan, PayloadView, Transport};
+use crate::base64;
+use crate::error::{Error, ErrorKind, Result};
+use crate::payload::{PayloadData, aligned};
+
+/// The data of one payload, as the message carries it.
+#[non_exhaustive]
+pub enum Content<'a> {
+    /// Base64 text, not looked at yet.
+    Base64(Base64Text<'a>),
+    /// JSON that stands in the message itself (SPEC `B64`): an object or array as is, or JSON text in a string.
+    Json(Bytes),
+    /// The URL of a link: a secret that opens the file, and a request that somebody else wrote.
+    Link(Cow<'a, str>),
+}
+
+impl fmt::Debug for Content<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Base64(_) => "Base64(…)",
+            Self::Json(_) => "Json(…)",
+            Self::Link(_) => "Link(…)",
+        })
+    }
+}
+
+/// Undecoded base64 of a direct payload.
+#[derive(Clone, Copy)]
+pub struct Base64Text<'a> {
+    /// The string's content as it stands in the message.
+    raw: &'a [u8],
+    escaped: bool,
+    /// Where `raw` begins in the message.
+    start: usize,
+    index: usize,
+}
+
+impl Base64Text<'_> {
+    /// An upper bound of the decoded length in bytes; exact to 3 bytes for text without escapes.
+    pub fn max_decoded_len(&self) -> usize {
+        base64::max_decoded_len(self.raw.len())
+    }
+
+    /// Decodes, appending to `out`.
+    ///
+    /// # Errors
+    /// [`InvalidBase64`](ErrorKind::InvalidBase64) with the offset of the offending byte in the message; `out` then
+    /// has the length it had before.
+    pub fn decode_into(&self, out: &mut Vec<u8>) -> Result<()> {
+        let text = self.text();
+        base64::decode_append(&text, out).map_err(|error| {
+            let offset = if self.escaped { raw_offset(self.raw, error.offset) } else { error.offset };
+            Error::new(ErrorKind::InvalidBase64, error.what)
+                .at((self.start + offset) as u64)
+                .in_payload(self.index)
+        })
+    }
+
+    /// The text without escapes: some JSON writers turn every `/` into `\/`.
+    fn text(&self) -> Cow<'_, [u8]> {
+        if !self.escaped {
+            return Cow::Borrowed(self.raw);
+        }
+        let mut text = Vec::with_capacity(self.raw.len());
+        unescape_into(self.raw, &mut text);
+        Cow::Owned(text)
+    }
+}
+
+impl fmt::Debug for Base64Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base64Text").field("len", &self.raw.len()).finish_non_exhaustive()
+    }
+}
+
+impl<'a> PayloadView<'a> {
+    /// What the message carries for this payload.
+    ///
+    /// # Errors
+    /// [`InvalidPayload`](ErrorKind::InvalidPayload) if the payload's entry is unusable: see [`defect`](Self::defect).
+    pub fn content(&self) -> Result<Content<'a>> {
+        if let Some(defect) = self.defect() {
+            return Err(defect);
+        }
+        let body = &self.envelope.body;
+        match self.entry.data {
+            DataSpan::Json(span) => Ok(Content::Json(body.slice(span.range()))),
+            DataSpan::String { span, escaped } => {
+                let raw = &body[span.range()];
+                let start = span.range().start;
+                let text = Base64Text { raw, escaped, start, index: self.index };
+                if self.transport() == Some(Transport::Link) {
+                    return Ok(Content::Link(match text_of(raw, escaped) {
+                        Cow::Borrowed(url) => Cow::Borrowed(std::str::from_utf8(url).unwrap_or_default()),
+                        Cow::Owned(url) => Cow::Owned(String::from_utf8(url).unwrap_or_default()),
+                    }));
+                }
+                if self.payload_type().may_be_inline_json() && begins_json(raw, escaped) {
+                    return Ok(Content::Json(match text_of(raw, escaped) {
+                        Cow::Borrowed(_) => body.slice(span.range()),
+                        Cow::Owned(text) => Bytes::from(text),
+                    }));
+                }
+                Ok(Content::Base64(text))
+            }
+            // `defect` has reported it.
+            DataSpan::Missing => Err(Error::new(ErrorKind::Bug, "a payload without data was not reported")),
+        }
+    }
+
+    /// The bytes of a direct payload, with the getters for its type.
+    ///
+    /// The bytes begin on a 64-byte boundary, so that a table is read without a further copy.
+    ///
+    /// # Errors
+    /// As [`content`](Self::content); [`InvalidBase64`](ErrorKind::InvalidBase64) with the offset in the message;
+    /// [`WrongType`](ErrorKind::WrongType) for a link, which has to be fetched.
+    ///
+    /// # Cost
+    /// One pass over the text and one allocation of the decoded size.
+    pub fn decode(&self) -> Result<PayloadData> {
+        let bytes = match self.content()? {
+            Content::Base64(text) => {
+                let (mut out, start) = aligned::buffer(text.max_decoded_len());
+                text.decode_into(&mut out)?;
+                aligned::bytes(out, start)
+            }
+            Content::Json(bytes) => bytes,
+            Content::Link(_) => {
+                return Err(Error::new(
+                    ErrorKind::WrongType,
+                    "a link has to be fetched, it holds no bytes itself",
+                )
+                .in_payload(self.index));
+            }
+        };
+        Ok(PayloadData::new(self.payload_type(), bytes, self.size(), self.index))
+    }
+}
+
+fn text_of(raw: &[u8], escaped: bool) -> Cow<'_, [u8]> {
+    if !escaped {
+        return Cow::Borrowed(raw);
+    }
+    let mut text = Vec::with_capacity(raw.len());
+    unescape_into(raw, &mut text);
+    Cow::Owned(text)
+}
+
+/// Whether the string's text starts, after white space, with a brace or a bracket, which base64 never does.
+fn begins_json(raw: &[u8], escaped: bool) -> bool {
+    let mut rest = raw;
+    loop {
+        let (byte, used) = match rest {
+            [b'\\', b'n' | b'r' | b't', ..] if escaped => (b' ', 2),
+            // `{` and white space may be written as \u escapes too; resolving the string is the rare, slow way.
+            [b'\\', b'u', ..] if escaped => {
+                let mut text = Vec::new();
+                unescape_into(rest, &mut text);
+                return begins_json(&text, false);
+            }
+            [byte, ..] => (*byte, 1),
+            [] => return false,
+        };
+        match byte {
+            b' ' | b'\t' | b'\n' | b'\r' => rest = &rest[used..],
+            byte => return matches!(byte, b'{' | b'['),
+        }
+    }
+}

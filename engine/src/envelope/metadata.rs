@@ -1,0 +1,243 @@
+//! Metadata: a JSON object beside a message or a payload, for what the format does not name.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::scan::{self, Scanner};
+use crate::error::{Error, ErrorKind, Result};
+use crate::payload::dictionary;
+
+/// The depth at which a value inside a payload's metadata stands; a message's metadata stands higher up, but one
+/// rule for both is easier to remember.
+const VALUE_DEPTH: usize = 5;
+
+/// Metadata to send. Keys keep the order in which they were inserted.
+///
+/// # Examples
+/// ```
+/// use natsbridge::Metadata;
+///
+/// let mut metadata = Metadata::new();
+/// metadata.insert("lang", "en")?.insert("attempt", 2)?;
+/// assert_eq!(metadata.to_json(), r#"{"lang":"en","attempt":2}"#);
+/// # Ok::<(), natsbridge::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata {
+    /// Key, and the value as compact JSON.
+    entries: Vec<(String, String)>,
+}
+
+impl Metadata {
+    /// Empty metadata; costs nothing.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets a key, in place if it is there already.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for a value that cannot be written as JSON or nests too deeply.
+    pub fn insert(&mut self, key: impl Into<String>, value: impl Serialize) -> Result<&mut Self> {
+        let json = dictionary::write(&value)?;
+        self.insert_checked(key.into(), json)?;
+        Ok(self)
+    }
+
+    fn insert_checked(&mut self, key: String, json: String) -> Result<()> {
+        scan::check_at(json.as_bytes(), VALUE_DEPTH).map_err(|error| {
+            Error::new(ErrorKind::InvalidInput, format!("metadata: {}", error.what)).at(error.offset as u64)
+        })?;
+        match self.entries.iter_mut().find(|(existing, _)| *existing == key) {
+            Some((_, value)) => *value = json,
+            None => self.entries.push((key, json)),
+        }
+        Ok(())
+    }
+
+    /// Metadata from any value that serialises to a JSON object.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) if it does not.
+    pub fn from_value(value: impl Serialize) -> Result<Self> {
+        Self::from_json(&dictionary::write(&value)?)
+    }
+
+    /// Metadata from the text of a JSON object; of a key given twice the last value counts.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for anything else, with the offset.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let invalid = |error: scan::ScanError| {
+            Error::new(ErrorKind::InvalidInput, format!("metadata: {}", error.what)).at(error.offset as u64)
+        };
+        scan::check_at(json.as_bytes(), VALUE_DEPTH - 1).map_err(invalid)?;
+        if !json.trim_start().starts_with('{') {
+            return Err(Error::new(ErrorKind::InvalidInput, "metadata must be a JSON object"));
+        }
+        let mut metadata = Self::new();
+        for (key, value) in MetadataView::new(json.as_bytes()).entries() {
+            metadata.insert_checked(key, compact(value))?;
+        }
+        Ok(metadata)
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The compact JSON object that is written.
+    pub fn to_json(&self) -> String {
+        let mut out = bytes::BytesMut::with_capacity(self.encoded_len());
+        self.write(&mut out);
+        // Keys are Strings and values checked JSON text, so the bytes are UTF-8.
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    pub(crate) fn encoded_len(&self) -> usize {
+        let commas = self.entries.len().saturating_sub(1);
+        let pair = |(key, value): &(String, String)| super::encode::string_len(key) + 1 + value.len();
+        2 + commas + self.entries.iter().map(pair).sum::<usize>()
+    }
+
+    pub(crate) fn write(&self, out: &mut bytes::BytesMut) {
+        out.extend_from_slice(b"{");
+        for (at, (key, value)) in self.entries.iter().enumerate() {
+            if at > 0 {
+                out.extend_from_slice(b",");
+            }
+            super::encode::write_string(out, key);
+            out.extend_from_slice(b":");
+            out.extend_from_slice(value.as_bytes());
+        }
+        out.extend_from_slice(b"}");
+    }
+}
+
+/// Removes white space between tokens; `json` is valid.
+fn compact(json: &[u8]) -> String {
+    let mut out = Vec::with_capacity(json.len());
+    let mut in_string = false;
+    let mut bytes = json.iter();
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' => {
+                out.push(byte);
+                // Valid JSON has a byte behind every backslash.
+                out.extend(bytes.next());
+                continue;
+            }
+            b' ' | b'\t' | b'\n' | b'\r' if !in_string => continue,
+            _ => {}
+        }
+        out.push(byte);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Metadata of a received message or payload: checked JSON, parsed when asked for.
+///
+/// # Examples
+/// ```
+/// use natsbridge::Envelope;
+///
+/// let envelope = Envelope::decode(br#"{"metadata":{"lang":"en","n":2},"payloads":[]}"#.as_slice())?;
+/// assert_eq!(envelope.metadata().get::<String>("lang"), Some("en".into()));
+/// assert_eq!(envelope.metadata().get::<u8>("n"), Some(2));
+/// assert_eq!(envelope.metadata().get::<String>("n"), None);
+/// # Ok::<(), natsbridge::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct MetadataView<'a> {
+    /// A valid JSON object, or nothing at all.
+    json: &'a [u8],
+}
+
+impl<'a> MetadataView<'a> {
+    pub(crate) fn new(json: &'a [u8]) -> Self {
+        Self { json }
+    }
+
+    /// The JSON text as received; `{}` where metadata was missing or null.
+    pub fn as_json(&self) -> &'a str {
+        match std::str::from_utf8(self.json) {
+            Ok(text) if !text.is_empty() => text,
+            _ => "{}",
+        }
+    }
+
+    /// Whether there are no keys.
+    pub fn is_empty(&self) -> bool {
+        self.entries().next().is_none()
+    }
+
+    /// The value of a key as the caller's type; `None` if it is missing or of another shape. Of a key given
+    /// twice the last counts.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let value = self.entries().filter(|(name, _)| name == key).last()?.1;
+        dictionary::read(value).ok()
+    }
+
+    /// All of it as the caller's type.
+    ///
+    /// # Errors
+    /// [`InvalidJson`](ErrorKind::InvalidJson) if the metadata does not have that shape, or holds a number beyond
+    /// an f64.
+    pub fn to_value<T: DeserializeOwned>(&self) -> Result<T> {
+        dictionary::read(self.as_json().as_bytes())
+    }
+
+    /// Keys, unescaped, with the slices of their values.
+    fn entries(self) -> impl Iterator<Item = (String, &'a [u8])> {
+        let mut scanner = Scanner::new(self.json);
+        let mut more = scanner.take(b'{') && scanner.peek() == Some(b'"');
+        std::iter::from_fn(move || {
+            if !more {
+                return None;
+            }
+            // The object has been checked as a whole, so none of these can fail.
+            let key = scanner.key().ok()?;
+            let value = scanner.value(1).ok()?;
+            more = scanner.take(b',');
+            let mut name = Vec::new();
+            scan::unescape_into(&self.json[key.range], &mut name);
+            Some((String::from_utf8_lossy(&name).into_owned(), &self.json[value]))
+        })
+    }
+}
+
+impl fmt::Debug for MetadataView<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_json())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_keep_their_order_and_the_last_value_of_a_key_counts() {
+        let metadata =
+            Metadata::from_json(" { \"z\" : [ 1 , \"a b\\\" \" ] , \"a\\n\":2 ,\"z\":3 } ").unwrap();
+        assert_eq!(metadata.to_json(), "{\"z\":3,\"a\\n\":2}");
+        assert_eq!(metadata.encoded_len(), metadata.to_json().len());
+        let spaced = Metadata::from_json("{\"z\":[ 1 , \"a b\\\\\\\" \" ]}").unwrap();
+        assert_eq!(spaced.to_json(), "{\"z\":[1,\"a b\\\\\\\" \"]}");
+    }
+
+    #[test]
+    fn what_is_no_object_is_refused() {
+        for json in ["[]", "1", "", "{", "{\"a\":1}x", "null"] {
+            assert_eq!(Metadata::from_json(json).unwrap_err().kind(), ErrorKind::InvalidInput, "{json}");
+        }
+        assert!(Metadata::from_value(3).is_err());
+        let deep = "[".repeat(124) + &"]".repeat(124);
+        assert!(Metadata::from_json(&format!("{{\"a\":{deep}}}")).is_ok());
+        assert!(Metadata::from_json(&format!("{{\"a\":[{deep}]}}")).is_err());
+    }
+}

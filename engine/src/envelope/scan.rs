@@ -1,0 +1,532 @@
+//! The JSON scans that the envelope needs: white space, strings, numbers, values to skip. Strict RFC 8259.
+//!
+//! A general parser would build a tree and touch every byte of `data` more than once; this reads each byte once
+//! and keeps positions only.
+
+use std::ops::Range;
+
+use crate::limits::MAX_DEPTH;
+
+/// What is wrong, and where. Small, so that the scanner's results stay in registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ScanError {
+    pub(crate) offset: usize,
+    pub(crate) what: &'static str,
+}
+
+pub(crate) type Scan<T> = Result<T, ScanError>;
+
+/// A string's content, between the quotes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RawString {
+    pub(crate) range: Range<usize>,
+    /// Whether it holds at least one backslash escape.
+    pub(crate) escaped: bool,
+}
+
+/// The JSON type of a value, as its first byte tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    String,
+    Number,
+    Object,
+    Array,
+    Bool,
+    Null,
+}
+
+/// Reads JSON from left to right. Invariant: `pos <= input.len()`.
+#[derive(Debug)]
+pub(crate) struct Scanner<'a> {
+    input: &'a [u8],
+    pos: usize,
+}
+
+impl<'a> Scanner<'a> {
+    pub(crate) fn new(input: &'a [u8]) -> Self {
+        Self { input, pos: 0 }
+    }
+
+    pub(crate) fn pos(&self) -> usize {
+        self.pos
+    }
+
+    pub(crate) fn input(&self) -> &'a [u8] {
+        self.input
+    }
+
+    /// The next byte after white space, without consuming it.
+    #[inline]
+    pub(crate) fn peek(&mut self) -> Option<u8> {
+        while let Some(&byte) = self.input.get(self.pos) {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+                return Some(byte);
+            }
+            self.pos += 1;
+        }
+        None
+    }
+
+    /// Consumes `byte` after white space, or says that `what` was expected.
+    #[inline]
+    pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Scan<()> {
+        if self.take(byte) { Ok(()) } else { self.fail(what) }
+    }
+
+    /// Consumes `byte` after white space if it is next.
+    #[inline]
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
+        let found = self.peek() == Some(byte);
+        self.pos += usize::from(found);
+        found
+    }
+
+    /// An error at the current position.
+    pub(crate) fn fail<T>(&self, what: &'static str) -> Scan<T> {
+        Err(ScanError { offset: self.pos, what })
+    }
+
+    /// The input must end here, but for white space.
+    pub(crate) fn end(&mut self) -> Scan<()> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => self.fail("something follows the JSON value"),
+        }
+    }
+
+    /// The type of the next value, which is not consumed.
+    pub(crate) fn kind(&mut self) -> Scan<Kind> {
+        match self.peek() {
+            Some(b'"') => Ok(Kind::String),
+            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
+            Some(b'{') => Ok(Kind::Object),
+            Some(b'[') => Ok(Kind::Array),
+            Some(b't' | b'f') => Ok(Kind::Bool),
+            Some(b'n') => Ok(Kind::Null),
+            Some(_) => self.fail("expected a JSON value"),
+            None => self.fail("the message ends where a JSON value is expected"),
+        }
+    }
+
+    /// A string: valid UTF-8, no raw control characters, whole escapes, paired surrogates.
+    pub(crate) fn string(&mut self) -> Scan<RawString> {
+        self.expect(b'"', "expected a string")?;
+        let start = self.pos;
+        let mut escaped = false;
+        loop {
+            let rest = &self.input[self.pos..];
+            let (len, ascii) = plain_run(rest);
+            if !ascii && let Err(error) = std::str::from_utf8(&rest[..len]) {
+                self.pos += error.valid_up_to();
+                return self.fail("invalid UTF-8");
+            }
+            self.pos += len;
+            match self.input.get(self.pos) {
+                Some(b'"') => {
+                    self.pos += 1;
+                    return Ok(RawString { range: start..self.pos - 1, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return self.fail("a control character inside a string must be escaped"),
+                None => return self.fail("the message ends inside a string"),
+            }
+        }
+    }
+
+    /// One escape sequence, or the two of a surrogate pair; `pos` is at the backslash.
+    fn escape(&mut self) -> Scan<()> {
+        let at = self.pos;
+        match self.input.get(self.pos + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.pos += 2;
+                Ok(())
+            }
+            Some(b'u') => {
+                let unit = self.hex_unit(at)?;
+                match unit {
+                    0xD800..=0xDBFF => {
+                        let low = self.pos;
+                        if self.input[low..].starts_with(b"\\u")
+                            && matches!(self.hex_unit(low)?, 0xDC00..=0xDFFF)
+                        {
+                            Ok(())
+                        } else {
+                            Err(ScanError { offset: at, what: "a high surrogate without its low half" })
+                        }
+                    }
+                    0xDC00..=0xDFFF => {
+                        Err(ScanError { offset: at, what: "a low surrogate without its high half" })
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Some(_) => self.fail("unknown escape sequence"),
+            None => self.fail("the message ends inside an escape sequence"),
+        }
+    }
+
+    /// The code unit of `\uXXXX` at `at`; `pos` moves behind it.
+    fn hex_unit(&mut self, at: usize) -> Scan<u16> {
+        let unit = self.input.get(at + 2..at + 6).and_then(hex4);
+        match unit {
+            Some(unit) => {
+                self.pos = at + 6;
+                Ok(unit)
+            }
+            None => {
+                Err(ScanError { offset: at, what: "expected four hexadecimal digits after the escape's u" })
+            }
+        }
+    }
+
+    /// A number, by RFC 8259's grammar; any length and magnitude.
+    pub(crate) fn number(&mut self) -> Scan<Range<usize>> {
+        self.peek();
+        let start = self.pos;
+        self.pos += usize::from(self.input.get(self.pos) == Some(&b'-'));
+        match self.input.get(self.pos) {
+            Some(b'0') => self.pos += 1,
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return self.fail("expected a digit"),
+        }
+        if self.input.get(self.pos) == Some(&b'.') {
+            self.pos += 1;
+            self.some_digits()?;
+        }
+        if let Some(b'e' | b'E') = self.input.get(self.pos) {
+            self.pos += 1;
+            if let Some(b'+' | b'-') = self.input.get(self.pos) {
+                self.pos += 1;
+            }
+            self.some_digits()?;
+        }
+        if let Some(b'0'..=b'9') = self.input.get(self.pos) {
+            return self.fail("a number must not have leading zeros");
+        }
+        Ok(start..self.pos)
+    }
+
+    fn digits(&mut self) {
+        let rest = &self.input[self.pos..];
+        self.pos += rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
+    }
+
+    fn some_digits(&mut self) -> Scan<()> {
+        let start = self.pos;
+        self.digits();
+        if self.pos == start { self.fail("expected a digit") } else { Ok(()) }
+    }
+
+    /// `true`, `false` or `null`.
+    pub(crate) fn literal(&mut self) -> Scan<()> {
+        self.peek();
+        for word in [b"true".as_slice(), b"false", b"null"] {
+            if self.input[self.pos..].starts_with(word) {
+                self.pos += word.len();
+                return Ok(());
+            }
+        }
+        self.fail("expected a JSON value")
+    }
+
+    /// Any value, checked to its end; its slice of the input. `depth` is the depth at which it stands: 1 for the
+    /// outermost. No recursion: the open brackets are bits of a word, as deep as the format allows.
+    pub(crate) fn value(&mut self, depth: usize) -> Scan<Range<usize>> {
+        // Bit n tells whether the bracket n levels up from the innermost is an object's.
+        let mut objects: u128 = 0;
+        let mut open: usize = 0;
+        self.peek();
+        let start = self.pos;
+        'value: loop {
+            match self.kind()? {
+                Kind::String => {
+                    self.string()?;
+                }
+                Kind::Number => {
+                    self.number()?;
+                }
+                Kind::Bool | Kind::Null => self.literal()?,
+                kind @ (Kind::Object | Kind::Array) => {
+                    if depth + open > MAX_DEPTH {
+                        return self.fail("nested too deeply");
+                    }
+                    let object = kind == Kind::Object;
+                    self.pos += 1;
+                    if !self.take(if object { b'}' } else { b']' }) {
+                        open += 1;
+                        objects = objects << 1 | u128::from(object);
+                        if object {
+                            self.key()?;
+                        }
+                        continue 'value;
+                    }
+                }
+            }
+            // A value has ended: close what ends with it, or go on to the next one.
+            while open > 0 {
+                let object = objects & 1 == 1;
+                if self.take(b',') {
+                    if object {
+                        self.key()?;
+                    }
+                    continue 'value;
+                }
+                if object {
+                    self.expect(b'}', "expected a comma or the end of the object")?;
+                } else {
+                    self.expect(b']', "expected a comma or the end of the array")?;
+                }
+                open -= 1;
+                objects >>= 1;
+            }
+            return Ok(start..self.pos);
+        }
+    }
+
+    /// The same where the slice is of no interest.
+    pub(crate) fn skip(&mut self, depth: usize) -> Scan<()> {
+        self.value(depth).map(|_| ())
+    }
+
+    /// A key and its colon.
+    pub(crate) fn key(&mut self) -> Scan<RawString> {
+        if self.peek() != Some(b'"') {
+            return self.fail("expected a key");
+        }
+        let key = self.string()?;
+        self.expect(b':', "expected a colon after the key")?;
+        Ok(key)
+    }
+}
+
+/// Checks that `text` is one JSON value of at most [`MAX_DEPTH`], and nothing else.
+pub(crate) fn check(text: &[u8]) -> Scan<()> {
+    check_at(text, 1)
+}
+
+/// The same for a value that will stand at `depth`.
+pub(crate) fn check_at(text: &[u8], depth: usize) -> Scan<()> {
+    if text.starts_with(b"\xEF\xBB\xBF") {
+        return Err(ScanError { offset: 0, what: "a byte order mark is not allowed" });
+    }
+    let mut scanner = Scanner::new(text);
+    scanner.value(depth)?;
+    scanner.end()
+}
+
+/// The text of a string's content with its escapes resolved. `raw` has passed [`Scanner::string`].
+pub(crate) fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
+    let mut rest = raw;
+    while let Some(len) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..len]);
+        let (text, used) = escape_value(&rest[len..]);
+        let mut utf8 = [0; 4];
+        out.extend_from_slice(text.encode_utf8(&mut utf8).as_bytes());
+        rest = &rest[len + used..];
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Where byte `target` of the unescaped text comes from in `raw`.
+pub(crate) fn raw_offset(raw: &[u8], target: usize) -> usize {
+    let (mut at, mut produced) = (0, 0);
+    while at < raw.len() {
+        let (used, len) = if raw[at] == b'\\' {
+            let (text, used) = escape_value(&raw[at..]);
+            (used, text.len_utf8())
+        } else {
+            (1, 1)
+        };
+        if produced + len > target {
+            return at;
+        }
+        produced += len;
+        at += used;
+    }
+    at
+}
+
+/// The character of the escape at the start of `raw`, and how many bytes it takes. What could only come from
+/// unchecked text is replaced, so that no input can make it panic.
+fn escape_value(raw: &[u8]) -> (char, usize) {
+    let simple = |text| (text, 2);
+    match raw.get(1) {
+        Some(b'b') => simple('\u{8}'),
+        Some(b'f') => simple('\u{c}'),
+        Some(b'n') => simple('\n'),
+        Some(b'r') => simple('\r'),
+        Some(b't') => simple('\t'),
+        Some(b'u') => {
+            let unit = |at: usize| raw.get(at..at + 4).and_then(hex4);
+            let Some(high) = unit(2) else { return (char::REPLACEMENT_CHARACTER, raw.len()) };
+            let low = if (0xD800..0xDC00).contains(&high) { unit(8) } else { None };
+            match low {
+                Some(low) => {
+                    let mut units = char::decode_utf16([high, low]);
+                    (units.next().and_then(Result::ok).unwrap_or(char::REPLACEMENT_CHARACTER), 12)
+                }
+                None => (char::from_u32(u32::from(high)).unwrap_or(char::REPLACEMENT_CHARACTER), 6),
+            }
+        }
+        Some(&byte) => simple(char::from(byte)),
+        None => (char::REPLACEMENT_CHARACTER, 1),
+    }
+}
+
+fn hex4(digits: &[u8]) -> Option<u16> {
+    digits.iter().try_fold(0u16, |unit, &digit| {
+        let value = char::from(digit).to_digit(16)?;
+        // A hexadecimal digit is below 16, so it fits any integer.
+        Some(unit << 4 | value as u16)
+    })
+}
+
+/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character, and whether
+/// all of them are ASCII.
+///
+/// The blocks are written so that the compiler turns them into vector code: a long `data` is read at the speed
+/// of memory, a short id in a few steps.
+#[inline]
+fn plain_run(bytes: &[u8]) -> (usize, bool) {
+    const WIDE: usize = 64;
+    const NARROW: usize = 8;
+    let mut high = 0u8;
+    let mut at = 0;
+    while let Some(block) = bytes.get(at..at + WIDE) {
+        let (special, ored) = classify(block);
+        if special {
+            break;
+        }
+        high |= ored;
+        at += WIDE;
+    }
+    while let Some(block) = bytes.get(at..at + NARROW) {
+        let (special, ored) = classify(block);
+        if special {
+            break;
+        }
+        high |= ored;
+        at += NARROW;
+    }
+    while let Some(&byte) = bytes.get(at) {
+        if is_special(byte) {
+            break;
+        }
+        high |= byte;
+        at += 1;
+    }
+    (at, high < 0x80)
+}
+
+#[inline(always)]
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+#[inline(always)]
+fn classify(block: &[u8]) -> (bool, u8) {
+    let mut special = false;
+    let mut high = 0;
+    for &byte in block {
+        special |= is_special(byte);
+        high |= byte;
+    }
+    (special, high)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_string_is_found_whole_at_every_length_and_end() {
+        for len in 0..200 {
+            for (last, ok) in [("\"", true), ("\n\"", false), ("\\n\"", true), ("é\"", true), ("", false)] {
+                let text = format!("\"{}{last} ", "a".repeat(len));
+                let mut scanner = Scanner::new(text.as_bytes());
+                assert_eq!(scanner.string().is_ok(), ok, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn surrogates_must_come_in_pairs() {
+        for (text, ok) in [
+            (r#""\ud83d\ude00""#, true),
+            (r#""\ud83d""#, false),
+            (r#""\ude00""#, false),
+            (r#""\ud83d\ud83d""#, false),
+            (r#""\ud83dx""#, false),
+            (r#""\ud83d\n""#, false),
+            (r#""\uD83D\uDE0""#, false),
+            (r#""\u00e9""#, true),
+            (r#""\u00g9""#, false),
+        ] {
+            assert_eq!(check(text.as_bytes()).is_ok(), ok, "{text}");
+        }
+    }
+
+    #[test]
+    fn depth_is_counted_from_one_and_bounded() {
+        for (depth, ok) in [(1, true), (127, true), (128, true), (129, false), (100_000, false)] {
+            let text = "[".repeat(depth) + &"]".repeat(depth);
+            assert_eq!(check(text.as_bytes()).is_ok(), ok, "{depth}");
+            let mixed = "{\"a\":[".repeat(depth / 2) + "1" + &"]}".repeat(depth / 2);
+            assert_eq!(check(mixed.as_bytes()).is_ok(), depth / 2 * 2 <= 128, "{depth}");
+        }
+    }
+
+    #[test]
+    fn offsets_point_at_the_offending_byte() {
+        for (text, offset) in [
+            ("[1,]", 3),
+            ("{\"a\" 1}", 5),
+            ("[01]", 2),
+            ("[1.]", 3),
+            ("[1e]", 3),
+            ("tru", 0),
+            ("[\"\u{1}\"]", 2),
+            ("{} x", 3),
+            ("", 0),
+            ("{\"a\":1,}", 7),
+            ("[\"a\\x\"]", 3),
+        ] {
+            assert_eq!(check(text.as_bytes()).unwrap_err().offset, offset, "{text}");
+        }
+        assert_eq!(check(b"[\"ab\xff\"]").unwrap_err().offset, 4);
+    }
+
+    proptest! {
+        #[test]
+        fn accepts_what_serde_json_accepts(text in r#"[\[\]{}",:0-9eE.+\-\\untrfalsb/ \n\u{7f}é]{0,40}"#) {
+            // serde_json's IgnoredAny does not look at surrogates; a String does, so this reads the value whole.
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            let overflow = theirs.as_ref().err().is_some_and(|e| e.to_string().contains("out of range"));
+            if !overflow {
+                prop_assert_eq!(check(text.as_bytes()).is_ok(), theirs.is_ok(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn unescaping_equals_serde_json(text in any::<String>()) {
+            let json = serde_json::to_string(&text).unwrap();
+            let ascii: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+            for raw in [&json[1..json.len() - 1], &ascii] {
+                let mut out = Vec::new();
+                unescape_into(raw.as_bytes(), &mut out);
+                prop_assert_eq!(std::str::from_utf8(&out).unwrap(), &text);
+                // Offsets map back to the start of the sequence that made the byte.
+                for (at, _) in text.char_indices() {
+                    let mut tail = Vec::new();
+                    unescape_into(&raw.as_bytes()[raw_offset(raw.as_bytes(), at)..], &mut tail);
+                    prop_assert_eq!(std::str::from_utf8(&tail).unwrap(), &text[at..]);
+                }
+            }
+        }
+    }
+}
