@@ -1,0 +1,170 @@
+//! The bytes of a received payload, and the getters for its type.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::{PayloadType, dictionary};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The raw bytes of one payload, decoded or fetched, whole and verified as far as the message allows.
+///
+/// # Examples
+/// ```
+/// use natsbridge::{PayloadData, PayloadType};
+///
+/// let data = PayloadData::new(PayloadType::Dictionary, br#"{"n":1}"#.as_slice(), None, 0);
+/// assert_eq!(data.json_value()?["n"], 1);
+/// assert!(data.text().is_err()); // a dictionary is not a text
+/// # Ok::<(), natsbridge::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct PayloadData {
+    payload_type: PayloadType,
+    bytes: Bytes,
+    announced: Option<u64>,
+    index: usize,
+}
+
+impl PayloadData {
+    /// `announced` is the `size` in the message, `index` the payload's position in it, for error texts.
+    pub fn new(
+        payload_type: PayloadType,
+        bytes: impl Into<Bytes>,
+        announced: Option<u64>,
+        index: usize,
+    ) -> Self {
+        Self { payload_type, bytes: bytes.into(), announced, index }
+    }
+
+    /// The payload's type.
+    pub fn payload_type(&self) -> PayloadType {
+        self.payload_type
+    }
+
+    /// The raw bytes, whatever the type; cloning them is cheap.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The raw bytes, given away.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
+    }
+
+    /// The wrong `size` that the message announced, if it did: reported, and no error as long as the bytes are whole.
+    pub fn size_mismatch(&self) -> Option<u64> {
+        self.announced.filter(|&size| size != self.bytes.len() as u64)
+    }
+
+    /// The text of a text payload.
+    ///
+    /// # Errors
+    /// [`InvalidText`](ErrorKind::InvalidText) with the offset in the bytes if it is not UTF-8;
+    /// [`WrongType`](ErrorKind::WrongType) for every other type.
+    pub fn text(&self) -> Result<&str> {
+        self.expect(&[PayloadType::Text], "text")?;
+        std::str::from_utf8(&self.bytes).map_err(|error| {
+            Error::new(ErrorKind::InvalidText, "the text is not valid UTF-8")
+                .at(error.valid_up_to() as u64)
+                .in_payload(self.index)
+        })
+    }
+
+    /// A dictionary, or JSON rows, as the caller's type.
+    ///
+    /// Of a key given twice the last value counts. Integers within `i64` and `u64` are exact.
+    ///
+    /// # Errors
+    /// [`InvalidJson`](ErrorKind::InvalidJson) with the offset if it is not strict JSON, or without one if it is not of
+    /// the shape of `T`; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        self.expect_json()?;
+        dictionary::read(&self.bytes).map_err(|error| error.in_payload(self.index))
+    }
+
+    /// The same as a value of any shape.
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    pub fn json_value(&self) -> Result<serde_json::Value> {
+        self.json()
+    }
+
+    /// The checked JSON text itself, with its key order and its spelling of numbers.
+    ///
+    /// # Errors
+    /// As [`json`](Self::json).
+    pub fn json_text(&self) -> Result<&str> {
+        self.expect_json()?;
+        dictionary::check(&self.bytes).map_err(|error| error.in_payload(self.index))
+    }
+
+    /// Whether this is JSON rows: a `jsontable`, or a table from a port that sends rows under that name.
+    pub fn is_json_rows(&self) -> bool {
+        match self.payload_type {
+            PayloadType::JsonTable => true,
+            PayloadType::Table => begins_with_bracket(&self.bytes),
+            _ => false,
+        }
+    }
+
+    /// The record batches of an Arrow table, in place where the bytes are aligned (those of [`PayloadView::decode`](
+    /// crate::PayloadView::decode) and of links are).
+    ///
+    /// # Errors
+    /// [`InvalidTable`](ErrorKind::InvalidTable) for anything but little-endian Arrow IPC, stream or file;
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded); [`WrongType`](ErrorKind::WrongType) for other types and for JSON rows.
+    #[cfg(feature = "table")]
+    pub fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
+        Ok(self.table(&crate::Limits::default())?.into_batches())
+    }
+
+    /// The Arrow table with its schema, under the given limits.
+    ///
+    /// # Errors
+    /// As [`record_batches`](Self::record_batches).
+    #[cfg(feature = "table")]
+    pub fn table(&self, limits: &crate::Limits) -> Result<super::table::Table> {
+        self.expect(&[PayloadType::Table], "an Arrow table")?;
+        if self.is_json_rows() {
+            return Err(self.wrong("this table holds JSON rows: read it as JSON"));
+        }
+        super::table::decode(&self.bytes, limits).map_err(|error| error.in_payload(self.index))
+    }
+
+    fn expect_json(&self) -> Result<()> {
+        if self.payload_type == PayloadType::Dictionary || self.is_json_rows() {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("a payload of type {:?} is not JSON", self.payload_type)))
+        }
+    }
+
+    fn expect(&self, types: &[PayloadType], what: &str) -> Result<()> {
+        if types.contains(&self.payload_type) {
+            Ok(())
+        } else {
+            Err(self.wrong(format!("a payload of type {:?} is not {what}", self.payload_type)))
+        }
+    }
+
+    fn wrong(&self, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+        Error::new(ErrorKind::WrongType, what).in_payload(self.index)
+    }
+}
+
+/// Whether the bytes begin, after JSON white space, with a bracket: Arrow's containers never do.
+fn begins_with_bracket(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) == Some(&b'[')
+}
+
+impl fmt::Debug for PayloadData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PayloadData")
+            .field("payload_type", &self.payload_type)
+            .field("len", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
