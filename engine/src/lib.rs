@@ -3,16 +3,19 @@
 #![deny(unsafe_code)]
 
 pub mod base64;
+#[cfg(feature = "nats")]
+pub mod bridge;
 pub mod envelope;
 mod error;
 mod limits;
+pub mod link;
 pub mod payload;
 pub mod plan;
 pub mod timestamp;
 
 pub use envelope::{
-    Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView,
-    Transport, encode, encoded_len,
+    Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView, Transport, encode,
+    encoded_len,
 };
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use limits::{Limits, MAX_DEPTH};

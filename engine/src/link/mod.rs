@@ -1,0 +1,27 @@
+//! Links: large payloads travel over HTTP, and the message holds the URL.
+//!
+//! ```text
+//! send     bytes ─► LinkStore::upload ─► Uploaded { url } ─► envelope
+//! receive  envelope ─► LinkUrl::parse ─► Policy::check ─► fetch ─► LinkStore::download
+//!                                                          │ Retry: when to try again
+//!                                                          └ length and digest ─► bytes
+//! ```
+//!
+//! A link in a received message was written by somebody else. So its text is parsed strictly
+//! ([`LinkUrl`]), only origins that the receiver named are fetched from ([`Policy`]), a redirect is never
+//! followed, and nothing is handed over before its length and digest were checked.
+//!
+//! A link is also a secret: whoever has the URL has the file. No error, `Debug` output or span of this
+//! module holds more of it than `scheme://host:port/…`.
+
+mod handler;
+mod policy;
+mod retry;
+mod store;
+mod url;
+
+pub use handler::HandlerStore;
+pub use policy::Policy;
+pub use retry::Retry;
+pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};
+pub use url::{LinkUrl, Origin, Scheme};
