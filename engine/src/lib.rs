@@ -13,10 +13,14 @@ pub mod payload;
 pub mod plan;
 pub mod timestamp;
 
+#[cfg(feature = "nats")]
+pub use bridge::{
+    Bridge, Delivery, Message, Receipt, ReceivedPayload, SmartData, SmartReceive, SmartSend, Subscription, blocking, smartreceive, smartsend,
+};
 pub use envelope::{
     Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView, Transport, encode,
     encoded_len,
 };
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use limits::{Limits, MAX_DEPTH};
-pub use payload::{Payload, PayloadData, PayloadType};
+pub use payload::{Payload, PayloadData, PayloadType, Verification};

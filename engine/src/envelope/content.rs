@@ -116,6 +116,14 @@ impl<'a> PayloadView<'a> {
         }
     }
 
+    /// The URL of a link; `None` for anything else. Whoever knows it has the file.
+    pub fn url(&self) -> Option<Cow<'a, str>> {
+        match self.content() {
+            Ok(Content::Link(url)) => Some(url),
+            _ => None,
+        }
+    }
+
     /// The bytes of a direct payload, with the getters for its type.
     ///
     /// The bytes begin on a 64-byte boundary, so that a table is read without a further copy.

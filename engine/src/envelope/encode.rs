@@ -183,14 +183,19 @@ impl<'a> PayloadFields<'a> {
         Self { id: "", dataname, type_name, data, metadata: None }
     }
 
+    /// The type's name as this dialect writes it.
+    pub fn written_type(&self, dialect: Dialect) -> &'a str {
+        match PayloadType::from_name(self.type_name) {
+            PayloadType::Table => PayloadType::Table.name(dialect),
+            _ => self.type_name,
+        }
+    }
+
     fn string(&self, field: PayloadField, dialect: Dialect) -> &'a str {
         match field {
             PayloadField::Id => self.id,
             PayloadField::Dataname => self.dataname,
-            PayloadField::Type => match PayloadType::from_name(self.type_name) {
-                PayloadType::Table => PayloadType::Table.name(dialect),
-                _ => self.type_name,
-            },
+            PayloadField::Type => self.written_type(dialect),
             PayloadField::Transport => self.data.transport().as_str(),
             PayloadField::Encoding => self.data.encoding(),
             // Not plain strings; the writer does not ask for them.

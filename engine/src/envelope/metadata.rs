@@ -46,15 +46,27 @@ impl Metadata {
         Ok(self)
     }
 
+    /// Sets a key to a string, which always works.
+    #[cfg(feature = "nats")]
+    pub(crate) fn set(&mut self, key: &str, text: &str) {
+        let mut json = bytes::BytesMut::with_capacity(text.len() + 2);
+        super::encode::write_string(&mut json, text);
+        self.put(key.to_owned(), String::from_utf8_lossy(&json).into_owned());
+    }
+
     fn insert_checked(&mut self, key: String, json: String) -> Result<()> {
         scan::check_at(json.as_bytes(), VALUE_DEPTH).map_err(|error| {
             Error::new(ErrorKind::InvalidInput, format!("metadata: {}", error.what)).at(error.offset as u64)
         })?;
+        self.put(key, json);
+        Ok(())
+    }
+
+    fn put(&mut self, key: String, json: String) {
         match self.entries.iter_mut().find(|(existing, _)| *existing == key) {
             Some((_, value)) => *value = json,
             None => self.entries.push((key, json)),
         }
-        Ok(())
     }
 
     /// Metadata from any value that serialises to a JSON object.

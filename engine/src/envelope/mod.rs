@@ -271,6 +271,19 @@ impl Envelope {
         self
     }
 
+    /// A message without anything in it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn empty() -> Self {
+        Self {
+            body: Bytes::new(),
+            resolved: String::new(),
+            dialect: Dialect::default(),
+            strings: Default::default(),
+            metadata: Span::default(),
+            payloads: SmallVec::new(),
+        }
+    }
+
     fn string(&self, field: Field) -> &str {
         // `field as usize` is below STRING_FIELDS for every field that a method above names.
         self.strings.get(field as usize).map_or("", |text| self.text(*text))

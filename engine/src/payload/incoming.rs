@@ -25,6 +25,21 @@ pub struct PayloadData {
     bytes: Bytes,
     announced: Option<u64>,
     index: usize,
+    verification: Verification,
+}
+
+/// What is proved about a payload's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verification {
+    /// They came inside the message itself.
+    Inline,
+    /// They came by link, and their SHA-256 is the one in the message.
+    Digest,
+    /// They came by link, and their number is the one in the message.
+    Length,
+    /// They came by link, and the message says nothing about them: only HTTP says that they are whole.
+    Unverified,
 }
 
 impl PayloadData {
@@ -35,7 +50,19 @@ impl PayloadData {
         announced: Option<u64>,
         index: usize,
     ) -> Self {
-        Self { payload_type, bytes: bytes.into(), announced, index }
+        Self { payload_type, bytes: bytes.into(), announced, index, verification: Verification::Inline }
+    }
+
+    /// Says how the bytes were verified; [`Verification::Inline`] unless told.
+    #[must_use]
+    pub fn verified(mut self, verification: Verification) -> Self {
+        self.verification = verification;
+        self
+    }
+
+    /// What is proved about the bytes.
+    pub fn verification(&self) -> Verification {
+        self.verification
     }
 
     /// The payload's type.

@@ -7,7 +7,7 @@ mod outgoing;
 #[cfg(feature = "table")]
 pub mod table;
 
-pub use self::incoming::PayloadData;
+pub use self::incoming::{PayloadData, Verification};
 pub use self::outgoing::Payload;
 use crate::envelope::Dialect;
 

@@ -1,0 +1,299 @@
+//! Options, and connecting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_nats::ConnectOptions;
+use uuid::Uuid;
+
+use super::events::Events;
+use super::send::Delivery;
+use super::{Bridge, Inner};
+use crate::envelope::Dialect;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
+use crate::link::{FetchOptions, LinkStore, Origin, Policy, Retry};
+
+/// Options of a [`Bridge`]; each method sets one. Mistakes in them are reported when connecting.
+#[derive(Debug)]
+#[must_use = "nothing happens before `connect` or `from_client`"]
+pub struct BridgeBuilder {
+    nats_options: ConnectOptions,
+    events: Events,
+    store: Option<Arc<dyn LinkStore>>,
+    origins: Vec<Origin>,
+    trust_store: bool,
+    limits: Limits,
+    retry: Retry,
+    refuse_unverified: bool,
+    download_timeout: Option<Duration>,
+    parallel_downloads: usize,
+    dialect: Dialect,
+    threshold: Option<u64>,
+    sender_name: String,
+    sender_id: Option<String>,
+    broker_url: String,
+    delivery: Delivery,
+    confirm_timeout: Duration,
+    request_timeout: Duration,
+}
+
+impl Default for BridgeBuilder {
+    fn default() -> Self {
+        Self {
+            nats_options: ConnectOptions::new(),
+            events: Events::new(),
+            store: None,
+            origins: Vec::new(),
+            trust_store: false,
+            limits: Limits::default(),
+            retry: Retry::default(),
+            refuse_unverified: false,
+            download_timeout: None,
+            parallel_downloads: 4,
+            dialect: Dialect::Camel,
+            threshold: None,
+            sender_name: "NATSBridge".to_owned(),
+            sender_id: None,
+            broker_url: String::new(),
+            delivery: Delivery::Enqueued,
+            confirm_timeout: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+impl BridgeBuilder {
+    /// Where large payloads go; links to it may be fetched too. Default: none, and large payloads fail.
+    pub fn store(mut self, store: impl LinkStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// A store whose download function decides itself what it fetches: any link is handed to it, whatever its origin.
+    pub fn trusted_store(mut self, store: impl LinkStore) -> Self {
+        self.trust_store = true;
+        self.store(store)
+    }
+
+    /// Allows links to one more place. May be called several times. Default: only the store's own.
+    pub fn allow_origin(mut self, origin: Origin) -> Self {
+        self.origins.push(origin);
+        self
+    }
+
+    /// Which spelling of the keys to write. Default [`Dialect::Camel`].
+    pub fn dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// From how many raw bytes on a payload travels by link. Default: the dialect's own, 1,000,000 or 500,000.
+    pub fn threshold(mut self, bytes: u64) -> Self {
+        self.threshold = Some(bytes);
+        self
+    }
+
+    /// What to write as `senderName`. Default `NATSBridge`.
+    pub fn sender_name(mut self, name: impl Into<String>) -> Self {
+        self.sender_name = name.into();
+        self
+    }
+
+    /// What to write as `senderId`. Default: a UUID made for this bridge.
+    pub fn sender_id(mut self, id: impl Into<String>) -> Self {
+        self.sender_id = Some(id.into());
+        self
+    }
+
+    /// What to write as `brokerURL`; user, password and token are removed. Default: the server connected to, or nothing
+    /// for a client that was handed over.
+    pub fn broker_url(mut self, url: impl AsRef<str>) -> Self {
+        self.broker_url = without_credentials(url.as_ref());
+        self
+    }
+
+    /// How far a send goes before it returns. Default [`Delivery::Enqueued`].
+    pub fn delivery(mut self, delivery: Delivery) -> Self {
+        self.delivery = delivery;
+        self
+    }
+
+    /// What received messages may cost. Default [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// When to try a download again. Default 5 retries, from 100 ms up to 5 s apart.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// The most time for one download, retries included. Default none: each step has its own deadline.
+    pub fn download_timeout(mut self, timeout: Duration) -> Self {
+        self.download_timeout = Some(timeout);
+        self
+    }
+
+    /// How many links of one message are fetched at once. Default 4 (chosen).
+    pub fn parallel_downloads(mut self, count: usize) -> Self {
+        self.parallel_downloads = count.max(1);
+        self
+    }
+
+    /// Refuses links whose message gives neither a size nor a digest. Default: they are fetched and reported as
+    /// unverified.
+    pub fn refuse_unverified(mut self) -> Self {
+        self.refuse_unverified = true;
+        self
+    }
+
+    /// How long to wait for the server's answer when a delivery or a subscription is confirmed. Default 10 s.
+    pub fn confirm_timeout(mut self, timeout: Duration) -> Self {
+        self.confirm_timeout = timeout;
+        self
+    }
+
+    /// How long a request waits for its reply. Default 10 s.
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// Options of the NATS client, for [`connect`](Self::connect): credentials, TLS, a name and so on. Its event callback
+    /// is replaced by the bridge's own.
+    pub fn nats_options(mut self, options: ConnectOptions) -> Self {
+        self.nats_options = options;
+        self
+    }
+
+    /// Where a client that is handed over reports its events; see [`Events`].
+    pub fn events(mut self, events: Events) -> Self {
+        self.events = events;
+        self
+    }
+
+    /// Connects to a NATS server, such as `nats://localhost:4222` (several with commas between them).
+    ///
+    /// # Errors
+    /// [`ConnectFailed`](ErrorKind::ConnectFailed) if there is no server, [`PermissionDenied`](ErrorKind::PermissionDenied)
+    /// if it refuses the credentials, [`Misuse`](ErrorKind::Misuse) for a URL that is none.
+    pub async fn connect(mut self, url: impl AsRef<str>) -> Result<Bridge> {
+        let url = url.as_ref();
+        let servers: Vec<async_nats::ServerAddr> = url
+            .split(',')
+            .map(|server| {
+                // The source would repeat the URL, and with it its password.
+                server.trim().parse().map_err(|_| Error::new(ErrorKind::Misuse, "not a NATS server URL"))
+            })
+            .collect::<Result<_>>()?;
+        let options = std::mem::take(&mut self.nats_options).event_callback(self.events.callback());
+        let client = options.connect(servers).await.map_err(|error| {
+            use async_nats::ConnectErrorKind as Kind;
+            match error.kind() {
+                Kind::Authentication | Kind::AuthorizationViolation => {
+                    Error::new(ErrorKind::PermissionDenied, "the NATS server refuses the credentials")
+                }
+                Kind::ServerParse => Error::new(ErrorKind::Misuse, "not a NATS server URL"),
+                _ => Error::new(
+                    ErrorKind::ConnectFailed,
+                    format!("no NATS server answers at {}", without_credentials(url)),
+                ),
+            }
+            .with_source(error)
+        })?;
+        if self.broker_url.is_empty() {
+            self.broker_url = without_credentials(url);
+        }
+        Ok(self.build(client, true))
+    }
+
+    /// Uses a client that is connected already. Options of the NATS client have no effect.
+    #[expect(clippy::wrong_self_convention, reason = "named like Bridge::from_client, whose options this carries")]
+    pub fn from_client(self, client: async_nats::Client) -> Bridge {
+        self.build(client, false)
+    }
+
+    fn build(self, client: async_nats::Client, owns_client: bool) -> Bridge {
+        let policy = self
+            .store
+            .iter()
+            .flat_map(|store| store.origins())
+            .chain(self.origins)
+            .fold(Policy::none(), Policy::allow_origin);
+        let source = self.store.clone().or_else(|| plain_http(&policy));
+        let mut fetch = FetchOptions::default();
+        fetch.retry = self.retry;
+        fetch.max_len = self.limits.download_len;
+        fetch.refuse_unverified = self.refuse_unverified;
+        fetch.total = self.download_timeout;
+        Bridge {
+            inner: Arc::new(Inner {
+                client,
+                owns_client,
+                events: self.events,
+                store: self.store,
+                source,
+                policy,
+                trust_source: self.trust_store,
+                limits: self.limits,
+                fetch,
+                dialect: self.dialect,
+                threshold: self.threshold,
+                sender_name: self.sender_name,
+                sender_id: self.sender_id.unwrap_or_else(|| Uuid::new_v4().to_string()),
+                broker_url: self.broker_url,
+                delivery: self.delivery,
+                confirm_timeout: self.confirm_timeout,
+                request_timeout: self.request_timeout,
+                parallel_downloads: self.parallel_downloads,
+            }),
+        }
+    }
+}
+
+/// Where to download from without a store: any allowed origin, over HTTP.
+#[cfg(feature = "plik")]
+pub(super) fn plain_http(policy: &Policy) -> Option<Arc<dyn LinkStore>> {
+    (!policy.origins().is_empty()).then(|| Arc::new(crate::link::HttpStore::new()) as Arc<dyn LinkStore>)
+}
+
+#[cfg(not(feature = "plik"))]
+pub(super) fn plain_http(_: &Policy) -> Option<Arc<dyn LinkStore>> {
+    None
+}
+
+/// The URL, or the comma-separated URLs, as everybody on the subject may see them.
+fn without_credentials(url: &str) -> String {
+    let one = |url: &str| {
+        let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+        // Whatever stands before the last @ may be part of a password, slashes included.
+        let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+        let host = rest.split(['?', '#']).next().unwrap_or_default();
+        let separator = if scheme.is_empty() { "" } else { "://" };
+        format!("{scheme}{separator}{host}")
+    };
+    url.split(',').map(|url| one(url.trim())).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_never_get_into_the_broker_url() {
+        for (url, expected) in [
+            ("nats://localhost:4222", "nats://localhost:4222"),
+            ("nats://user:pa@ss@host:4222", "nats://host:4222"),
+            ("tls://token@a:1, nats://u:p@b", "tls://a:1,nats://b"),
+            ("user:secret@host", "host"),
+            ("nats://user:pa/ss@host:4222", "nats://host:4222"),
+            ("host:4222", "host:4222"),
+            ("ws://u:p@host/path?token=x", "ws://host/path"),
+        ] {
+            assert_eq!(without_credentials(url), expected);
+        }
+    }
+}
