@@ -14,13 +14,29 @@
 //! A link is also a secret: whoever has the URL has the file. No error, `Debug` output or span of this
 //! module holds more of it than `scheme://host:port/…`.
 
+#[cfg(any(feature = "plik", feature = "nats"))]
+mod buffer;
+#[cfg(feature = "plik")]
+mod date;
+#[cfg(any(feature = "plik", feature = "nats"))]
+mod fetch;
 mod handler;
+#[cfg(feature = "plik")]
+mod http;
+#[cfg(feature = "plik")]
+mod plik;
 mod policy;
 mod retry;
 mod store;
 mod url;
 
+#[cfg(any(feature = "plik", feature = "nats"))]
+pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
 pub use handler::HandlerStore;
+#[cfg(feature = "plik")]
+pub use http::{HttpStore, HttpTimeouts};
+#[cfg(feature = "plik")]
+pub use plik::{Lifetime, Plik};
 pub use policy::Policy;
 pub use retry::Retry;
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};

@@ -1,0 +1,356 @@
+//! One request and its answer, with every stage under a deadline.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use hyper::client::conn::http1;
+use hyper::header::{HOST, HeaderValue};
+use hyper::{Method, Response};
+use hyper_util::rt::TokioIo;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::connect::{Connector, Progress};
+use super::{Direction, HttpTimeouts};
+use crate::link::store::{Body, BoxFuture, Download};
+use crate::link::url::{LinkUrl, Origin};
+use crate::{Error, ErrorKind, Result};
+
+/// Plik answers errors with redirects to a web page unless the name begins with a known token; `plik_client` is one.
+const USER_AGENT: &str = concat!("plik_client/1.0 (natsbridge ", env!("CARGO_PKG_VERSION"), ")");
+
+/// Speaks HTTP to any origin.
+#[derive(Default)]
+pub(in crate::link) struct Client {
+    timeouts: HttpTimeouts,
+    connector: Connector,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("timeouts", &self.timeouts).finish_non_exhaustive()
+    }
+}
+
+/// A request to be sent; the body's length is known from its pieces.
+pub(in crate::link) struct Request<'a> {
+    method: Method,
+    url: &'a LinkUrl,
+    headers: Vec<(&'static str, String)>,
+    body: VecDeque<Bytes>,
+}
+
+impl<'a> Request<'a> {
+    pub(in crate::link) fn new(method: Method, url: &'a LinkUrl) -> Self {
+        Self { method, url, headers: Vec::new(), body: VecDeque::new() }
+    }
+
+    pub(in crate::link) fn get(url: &'a LinkUrl) -> Self {
+        Self::new(Method::GET, url)
+    }
+
+    /// Adds a header, if there is a value.
+    pub(in crate::link) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name, value.to_owned())));
+        self
+    }
+
+    pub(in crate::link) fn body(
+        mut self,
+        content_type: &str,
+        pieces: impl IntoIterator<Item = Bytes>,
+    ) -> Self {
+        self.body.extend(pieces);
+        self.header("content-type", Some(content_type))
+    }
+}
+
+impl Client {
+    pub(in crate::link) fn set_timeouts(&mut self, timeouts: HttpTimeouts) {
+        self.timeouts = timeouts;
+    }
+
+    /// Sends a request over a new connection and waits for the head of the answer, whatever its status.
+    ///
+    /// An answer that comes while the body is still being sent ends the sending.
+    pub(in crate::link) async fn send(&self, request: Request<'_>, direction: Direction) -> Result<Reply> {
+        let origin = request.url.origin().clone();
+        let clock = Clock::start(&self.timeouts, origin.clone());
+        let progress = Arc::new(Progress::new());
+        let request = into_hyper(request, Arc::clone(&progress))?;
+
+        let (stage, deadline) = clock.until("connecting", Instant::now(), self.timeouts.connect);
+        let connecting = self.connector.connect(&origin, Arc::clone(&progress));
+        let wire = timeout_at(deadline, connecting).await.map_err(|_| clock.timed_out(stage))??;
+        let failed = |error| exchange_error(&origin, error, direction);
+        let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(failed)?;
+        let task = Task(tokio::spawn(async move {
+            // Its errors reach the request or the body as well.
+            let _ = connection.await;
+        }));
+
+        let mut answer = Box::pin(sender.send_request(request));
+        let response = loop {
+            let (last_write, body_taken) = progress.get();
+            let (stage, deadline) = if body_taken {
+                clock.until("waiting for the answer", last_write, self.timeouts.first_byte)
+            } else {
+                clock.until("sending the body", last_write, self.timeouts.idle)
+            };
+            tokio::select! {
+                biased;
+                outcome = &mut answer => break outcome.map_err(failed)?,
+                () = sleep_until(deadline) => {
+                    // Bytes may have gone out meanwhile: then there is a later deadline.
+                    if progress.get() == (last_write, body_taken) {
+                        return Err(clock.timed_out(stage));
+                    }
+                }
+            }
+        };
+        drop(answer);
+        Ok(Reply { response, direction, idle: self.timeouts.idle, clock, _task: task })
+    }
+}
+
+fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Request<Pieces>> {
+    let origin = request.url.origin();
+    let host = match origin.port() == origin.scheme().default_port() {
+        true => origin.host().to_owned(),
+        false => format!("{}:{}", origin.host(), origin.port()),
+    };
+    let has_body = !matches!(request.method, Method::GET | Method::DELETE);
+    let mut builder = hyper::Request::builder()
+        .method(request.method)
+        .uri(request.url.path_and_query())
+        .header(HOST, host)
+        .header("user-agent", USER_AGENT)
+        .header("accept", "*/*")
+        // Bytes as they are: a compressed answer could not be checked against its length.
+        .header("accept-encoding", "identity")
+        .header("connection", "close");
+    for (name, value) in request.headers {
+        let mut value = HeaderValue::from_str(&value).map_err(|_| {
+            Error::new(ErrorKind::Misuse, format!("the {name} header has characters that HTTP cannot carry"))
+        })?;
+        value.set_sensitive(true);
+        builder = builder.header(name, value);
+    }
+    let remaining = request.body.iter().map(|piece| piece.len() as u64).sum();
+    if has_body {
+        builder = builder.header("content-length", remaining);
+    }
+    let body = Pieces { pieces: request.body, remaining, progress };
+    body.note_end();
+    // A `LinkUrl` has only characters that a request line can carry, so this fails for no URL that was parsed.
+    builder
+        .body(body)
+        .map_err(|error| Error::new(ErrorKind::Bug, "cannot write the request").with_source(error))
+}
+
+/// A request body: pieces that are handed to the socket as they are, one after the other.
+struct Pieces {
+    pieces: VecDeque<Bytes>,
+    /// The sum of the lengths of `pieces`.
+    remaining: u64,
+    progress: Arc<Progress>,
+}
+
+impl Pieces {
+    /// Large pieces are cut, so that each one is taken only when the one before is on its way.
+    const MOST_AT_ONCE: usize = 256 * 1024;
+
+    fn note_end(&self) {
+        if self.remaining == 0 {
+            self.progress.body_taken();
+        }
+    }
+}
+
+impl hyper::body::Body for Pieces {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        while self.pieces.front().is_some_and(Bytes::is_empty) {
+            self.pieces.pop_front();
+        }
+        let Some(mut piece) = self.pieces.pop_front() else {
+            return Poll::Ready(None);
+        };
+        if piece.len() > Self::MOST_AT_ONCE {
+            let rest = piece.split_off(Self::MOST_AT_ONCE);
+            self.pieces.push_front(rest);
+        }
+        self.remaining -= piece.len() as u64;
+        self.note_end();
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.remaining == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.remaining)
+    }
+}
+
+/// An answer whose head has arrived.
+pub(in crate::link) struct Reply {
+    response: Response<Incoming>,
+    direction: Direction,
+    idle: Duration,
+    clock: Clock,
+    _task: Task,
+}
+
+impl Reply {
+    pub(in crate::link) fn status(&self) -> u16 {
+        self.response.status().as_u16()
+    }
+
+    /// A header's value, if it is there and is plain text.
+    pub(in crate::link) fn header(&self, name: &str) -> Option<&str> {
+        self.response.headers().get(name)?.to_str().ok()
+    }
+
+    /// A header's value as text, however odd its bytes are.
+    pub(in crate::link) fn header_lossy(&self, name: &str) -> Option<String> {
+        let value = self.response.headers().get(name)?;
+        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    /// The body, to be read as it comes.
+    pub(in crate::link) fn into_download(self) -> Download {
+        let length = self.response.body().size_hint().exact();
+        Download::new(length, self)
+    }
+
+    /// The whole body, if it is at most `limit` bytes.
+    pub(in crate::link) async fn read(&mut self, limit: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = self.chunk().await? {
+            if bytes.len() + chunk.len() > limit {
+                let text = format!("the answer of {} is longer than {limit} bytes", self.clock.origin);
+                return Err(Error::new(self.direction.rejected(), text));
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// The beginning of a body that only explains an error: what arrives soon, and nothing if that fails.
+    pub(in crate::link) async fn read_some(&mut self, limit: usize) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let soon = Instant::now() + Duration::from_secs(2).min(self.idle);
+        while bytes.len() < limit {
+            match timeout_at(soon, self.chunk()).await {
+                Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
+                _ => break,
+            }
+        }
+        bytes.truncate(limit);
+        bytes
+    }
+}
+
+impl Body for Reply {
+    fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
+        Box::pin(async move {
+            loop {
+                let (stage, deadline) =
+                    self.clock.until("waiting for more of the body", Instant::now(), self.idle);
+                let frame = timeout_at(deadline, self.response.body_mut().frame())
+                    .await
+                    .map_err(|_| self.clock.timed_out(stage))?;
+                match frame {
+                    None => return Ok(None),
+                    Some(Err(error)) => return Err(body_error(&self.clock.origin, error, self.direction)),
+                    Some(Ok(frame)) => match frame.into_data() {
+                        Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                        // Trailers, or nothing: neither is the end.
+                        _ => {}
+                    },
+                }
+            }
+        })
+    }
+}
+
+/// Ends the connection's task with whoever waits for it, so that an abandoned transfer leaves nothing behind.
+struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The deadlines of one exchange.
+struct Clock {
+    origin: Origin,
+    total: Option<(Duration, Instant)>,
+}
+
+/// What was being done when a deadline passed, and how long it was allowed to take.
+type Stage = (&'static str, Duration);
+
+impl Clock {
+    fn start(timeouts: &HttpTimeouts, origin: Origin) -> Self {
+        // A total too long for the clock is no limit.
+        let total = timeouts.total.and_then(|total| Some((total, Instant::now().checked_add(total)?)));
+        Self { origin, total }
+    }
+
+    /// The deadline of a stage: its own, or the whole exchange's where that comes first.
+    fn until(&self, stage: &'static str, since: Instant, limit: Duration) -> (Stage, Instant) {
+        const FAR: Duration = Duration::from_secs(86_400 * 365);
+        let own = since + limit.min(FAR);
+        match self.total {
+            Some((total, deadline)) if deadline < own => (("the whole transfer", total), deadline),
+            _ => ((stage, limit), own),
+        }
+    }
+
+    fn timed_out(&self, (stage, limit): Stage) -> Error {
+        Error::new(ErrorKind::TimedOut, format!("{stage} took longer than {limit:?}, at {}", self.origin))
+    }
+}
+
+/// An exchange that ended before the head of an answer.
+fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    let (kind, what) = if error.is_parse() {
+        (direction.rejected(), "does not answer in valid HTTP")
+    } else if error.is_user() {
+        (ErrorKind::Bug, "was sent a request that HTTP does not allow")
+    } else {
+        (ErrorKind::Network, "closed the connection without an answer")
+    };
+    Error::new(kind, format!("{origin} {what}")).with_source(error)
+}
+
+/// A body that did not reach its end.
+fn body_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let (kind, what) = match io {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
+            (direction.rejected(), "sent a body that is not valid HTTP")
+        }
+        _ => (direction.cut_short(), "ended the connection before the end of the body"),
+    };
+    Error::new(kind, format!("{origin} {what}")).with_source(error)
+}

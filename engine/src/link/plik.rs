@@ -1,0 +1,401 @@
+//! The Plik store: uploads with a lifetime, links, deletion.
+
+mod form;
+mod options;
+mod reply;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
+
+use bytes::Bytes;
+use hyper::Method;
+use md5::{Digest, Md5};
+use tracing::Instrument;
+
+use self::form::{form, safe_name};
+pub use self::options::Lifetime;
+use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
+use super::http::{Client, Direction, Reply, Request, download, snippet, status_error};
+use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
+use super::url::{LinkUrl, Origin, Scheme, encode_segment};
+use crate::{Error, ErrorKind, Result};
+
+/// The most bytes of an answer that is read: Plik's own limit for descriptions of uploads.
+const MAX_ANSWER: usize = 1024 * 1024;
+/// The most files in one upload: Plik's default limit.
+const FILES_PER_UPLOAD: usize = 1000;
+
+/// A [Plik](https://github.com/root-gg/plik) file server.
+///
+/// Files are kept for 24 hours unless [`lifetime`](Self::lifetime) says otherwise. The bytes of an upload are sent as they
+/// are, without being glued together, with an exact length; afterwards the size that the server reports is checked,
+/// and a file that is not what was sent is deleted again. A batch makes one upload with many files, sent in parallel.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+/// use natsbridge::link::{Lifetime, Plik};
+///
+/// let store = Plik::new("http://localhost:8080")?.lifetime(Lifetime::Keep(Duration::from_secs(3600)));
+/// # Ok::<_, natsbridge::Error>(())
+/// ```
+pub struct Plik {
+    base: Base,
+    client: Client,
+    lifetime: Lifetime,
+    /// `X-PlikToken`.
+    token: Option<String>,
+    auth: Option<options::Auth>,
+    protect_uploads: bool,
+    verify_md5: bool,
+    /// At least 1.
+    parallel: usize,
+    /// What the server last said about its download domain; `None` until it said anything.
+    domain: Mutex<Option<Option<Base>>>,
+}
+
+impl LinkStore for Plik {
+    fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
+        Box::pin(async move {
+            let impossible = || Err(Error::new(ErrorKind::Bug, "an upload has no result"));
+            self.upload_batch(vec![upload]).await.pop().unwrap_or_else(impossible)
+        })
+    }
+
+    fn upload_batch(&self, uploads: Vec<Upload>) -> BoxFuture<'_, Vec<Result<Uploaded>>> {
+        let bytes: u64 = uploads.iter().map(Upload::len).sum();
+        let origin = self.base.url().origin();
+        let span = tracing::debug_span!("upload", %origin, files = uploads.len(), bytes);
+        let work = async move {
+            let mut results = Vec::with_capacity(uploads.len());
+            for uploads in uploads.chunks(FILES_PER_UPLOAD) {
+                results.append(&mut self.upload_together(uploads).await);
+            }
+            results
+        };
+        Box::pin(work.instrument(span))
+    }
+
+    /// Deletes one file; a file that is not there any more counts as deleted.
+    fn delete<'a>(&'a self, uploaded: &'a Uploaded) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let handle = uploaded.handle().split(' ').collect::<Vec<_>>();
+            match handle[..] {
+                // The token would tell another server how to delete the file.
+                [base, path, token] if base == self.base.as_str() => self.delete_file(path, token).await,
+                _ => Err(Error::new(ErrorKind::Misuse, "this upload was not made by this store")),
+            }
+        })
+    }
+
+    fn can_delete(&self) -> bool {
+        true
+    }
+
+    /// Credentials are sent along only to the server itself and its download domain.
+    fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
+        Box::pin(async move {
+            let auth = self.auth.as_ref().filter(|_| self.is_own(url.origin())).map(options::Auth::header);
+            download(&self.client, url, auth).await
+        })
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        vec![self.base.url().origin().clone()]
+    }
+
+    /// The download domain in the server's `/config`, if it has one.
+    fn announced_origins(&self) -> BoxFuture<'_, Result<Vec<Origin>>> {
+        Box::pin(async move {
+            let known = self.known_domain();
+            let domain = match known {
+                Some(domain) => domain,
+                None => {
+                    let domain = self.fetch_config().await?;
+                    self.learn_domain(domain.as_ref());
+                    domain
+                }
+            };
+            Ok(domain.map(|base| base.url().origin().clone()).into_iter().collect())
+        })
+    }
+
+    fn max_url_len(&self, name: &str) -> usize {
+        let domain = match self.known_domain() {
+            Some(domain) => domain.map_or(0, |base| base.as_str().len()),
+            None => MAX_DOMAIN,
+        };
+        let mut encoded = String::new();
+        encode_segment(&safe_name(name), &mut encoded);
+        self.base.as_str().len().max(domain) + "/file/".len() + MAX_ID + 1 + MAX_ID + 1 + encoded.len()
+    }
+}
+
+impl Plik {
+    /// One upload with all these files in it, sent in parallel.
+    async fn upload_together(&self, uploads: &[Upload]) -> Vec<Result<Uploaded>> {
+        let created = match self.create().await {
+            Ok(created) => created,
+            Err(error) => {
+                // One refusal answers for all files.
+                let copies = uploads.iter().skip(1).map(|_| Err(copy(&error))).collect::<Vec<_>>();
+                return std::iter::once(Err(error)).chain(copies).collect();
+            }
+        };
+        let files = uploads.iter().map(|upload| Box::pin(self.add(&created, upload)) as BoxFuture<'_, _>);
+        join_in_order(files, self.parallel).await
+    }
+
+    async fn create(&self) -> Result<Created> {
+        let description = self.description()?;
+        let url = self.url("/upload")?;
+        let request = self
+            .request(Method::POST, &url)
+            .header("x-pliktoken", self.token.as_deref())
+            .body("application/json", [Bytes::from(description)]);
+        let mut reply = self.send(request, Direction::Upload, &[]).await?;
+        let created = reply::created(&reply.read(MAX_ANSWER).await?).map_err(|why| self.nonsense(why))?;
+        self.learn_domain(created.domain.as_ref());
+        Ok(created)
+    }
+
+    async fn add(&self, created: &Created, upload: &Upload) -> Result<Uploaded> {
+        let name = safe_name(upload.name());
+        let url = self.url(&format!("/file/{}", created.id))?;
+        let md5 = self.verify_md5.then(|| md5_of(upload.chunks().to_vec()));
+        let (content_type, pieces) = form(&name, upload.chunks());
+        let request = self
+            .request(Method::POST, &url)
+            .header("x-pliktoken", self.token.as_deref())
+            .header("x-uploadtoken", Some(&created.token))
+            .body(&content_type, pieces);
+        let mut reply = self.send(request, Direction::Upload, &[&created.id, &created.token]).await?;
+        let added = reply::added(&reply.read(MAX_ANSWER).await?).map_err(|why| self.nonsense(why))?;
+
+        let mut path = format!("{}/{}/", created.id, added.id);
+        encode_segment(&added.name, &mut path);
+        let md5 = match md5 {
+            Some(md5) => Some(md5.await?),
+            None => None,
+        };
+        if let Err(error) = self.check(&added, &name, upload.len(), md5.as_deref()) {
+            return Err(match self.delete_file(&path, &created.token).await {
+                Ok(()) => error,
+                Err(cleanup) => error.with_cleanup(cleanup),
+            });
+        }
+        let base = created.domain.as_ref().unwrap_or(&self.base);
+        let url = LinkUrl::parse(&format!("{}/file/{path}", base.as_str()))
+            .map_err(|error| self.nonsense("the link would be no URL").with_source(error))?;
+        let uploaded =
+            Uploaded::new(url).with_handle(format!("{} {path} {}", self.base.as_str(), created.token));
+        Ok(match created.expires_at {
+            Some(expires_at) => uploaded.with_expiry(expires_at),
+            None => uploaded,
+        })
+    }
+
+    /// Whether the server has what was sent to it.
+    fn check(&self, added: &reply::Added, name: &str, len: u64, md5: Option<&str>) -> Result<()> {
+        let origin = self.base.url().origin();
+        // Sending it again may well bring it whole.
+        let damaged =
+            |what: String| Error::new(ErrorKind::UploadUnavailable, format!("{origin} stored {what}"));
+        match added.size {
+            Some(size) if size == len => {}
+            Some(size) => return Err(damaged(format!("{size} bytes instead of {len}"))),
+            None => return Err(self.nonsense("there is no fileSize")),
+        }
+        if added.status.as_deref().is_some_and(|status| status != "uploaded") {
+            return Err(damaged("the file, but does not offer it".to_owned()));
+        }
+        if let Some(md5) = md5
+            && !added.md5.as_deref().is_some_and(|other| other.eq_ignore_ascii_case(md5))
+        {
+            return Err(damaged("other bytes than those that were sent: their MD5 differs".to_owned()));
+        }
+        let encoded_len = |name: &str| {
+            let mut encoded = String::new();
+            encode_segment(name, &mut encoded);
+            encoded.len()
+        };
+        if encoded_len(&added.name) > encoded_len(name) {
+            return Err(self.nonsense("the fileName is longer than the one that was sent"));
+        }
+        Ok(())
+    }
+
+    /// `path` is `upload/file/name`, encoded.
+    async fn delete_file(&self, path: &str, token: &str) -> Result<()> {
+        let url = self.url(&format!("/file/{path}"))?;
+        let request = self.request(Method::DELETE, &url).header("x-uploadtoken", Some(token));
+        let mut reply = self.client.send(request, Direction::Upload).await?;
+        match reply.status() {
+            200..=299 | 404 => Ok(()),
+            _ => Err(self.refusal(&mut reply, Direction::Upload, &[token]).await),
+        }
+    }
+
+    async fn fetch_config(&self) -> Result<Option<Base>> {
+        let url = self.url("/config")?;
+        let mut reply = self.client.send(self.request(Method::GET, &url), Direction::Download).await?;
+        match reply.status() {
+            200 => {}
+            // Other servers speak Plik's protocol without this page; then nothing is announced.
+            404 | 405 => return Ok(None),
+            _ => return Err(self.refusal(&mut reply, Direction::Download, &[]).await),
+        }
+        reply::config(&reply.read(MAX_ANSWER).await?).map_err(|why| {
+            let origin = self.base.url().origin();
+            Error::new(ErrorKind::LinkRejected, format!("{origin} is configured in no usable way: {why}"))
+        })
+    }
+
+    /// A request to this server, with the credentials that every one of them carries.
+    fn request<'a>(&self, method: Method, url: &'a LinkUrl) -> Request<'a> {
+        Request::new(method, url).header("authorization", self.auth.as_ref().map(options::Auth::header))
+    }
+
+    /// Sends a request and insists on 200.
+    async fn send(&self, request: Request<'_>, direction: Direction, secrets: &[&str]) -> Result<Reply> {
+        let mut reply = self.client.send(request, direction).await?;
+        if reply.status() == 200 {
+            return Ok(reply);
+        }
+        Err(self.refusal(&mut reply, direction, secrets).await)
+    }
+
+    /// The error for an answer, with the server's own words, in which no secret is repeated.
+    async fn refusal(&self, reply: &mut Reply, direction: Direction, secrets: &[&str]) -> Error {
+        let text = reply.read_some(1024).await;
+        let own = [self.token.as_deref(), self.auth.as_ref().map(options::Auth::password)];
+        let secrets: Vec<&str> = own.into_iter().flatten().chain(secrets.iter().copied()).collect();
+        status_error(direction, self.base.url().origin(), reply, Some(&snippet(&text, &secrets)))
+    }
+
+    fn nonsense(&self, why: Nonsense) -> Error {
+        let origin = self.base.url().origin();
+        Error::new(ErrorKind::UploadRejected, format!("the answer of {origin} makes no sense: {why}"))
+    }
+
+    fn url(&self, path: &str) -> Result<LinkUrl> {
+        LinkUrl::parse(&format!("{}{path}", self.base.as_str())).map_err(|error| {
+            Error::new(ErrorKind::Misuse, "the base URL of the file server is too long").with_source(error)
+        })
+    }
+
+    /// Whether an origin is this server's, so that it may see the credentials for it.
+    fn is_own(&self, origin: &Origin) -> bool {
+        let base = self.base.url().origin();
+        origin == base
+            || self.known_domain().flatten().is_some_and(|domain| {
+                // What is protected on the way to the server is not sent in the clear elsewhere.
+                domain.url().origin() == origin
+                    && (origin.scheme() == Scheme::Https || base.scheme() == Scheme::Http)
+            })
+    }
+
+    fn known_domain(&self) -> Option<Option<Base>> {
+        self.domain.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn learn_domain(&self, domain: Option<&Base>) {
+        *self.domain.lock().unwrap_or_else(PoisonError::into_inner) = Some(domain.cloned());
+    }
+}
+
+impl fmt::Debug for Plik {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = |secret: bool| if secret { "…" } else { "none" };
+        f.debug_struct("Plik")
+            .field("base", self.base.url())
+            .field("lifetime", &self.lifetime)
+            .field("token", &set(self.token.is_some()))
+            .field("basic_auth", &set(self.auth.is_some()))
+            .field("protect_uploads", &self.protect_uploads)
+            .field("verify_md5", &self.verify_md5)
+            .field("parallel", &self.parallel)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The same refusal once more; sources stay with the first.
+fn copy(error: &Error) -> Error {
+    let copy = Error::new(error.kind(), error.explanation().to_owned());
+    match error.retry_after() {
+        Some(wait) => copy.with_retry_after(wait),
+        None => copy,
+    }
+}
+
+/// The MD5 in hexadecimal, computed on another thread while the bytes are on their way.
+fn md5_of(chunks: Vec<Bytes>) -> impl Future<Output = Result<String>> + Send {
+    let task = tokio::task::spawn_blocking(move || {
+        let mut hasher = Md5::new();
+        chunks.iter().for_each(|chunk| hasher.update(chunk));
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+    });
+    async {
+        task.await
+            .map_err(|error| Error::new(ErrorKind::Bug, "the MD5 could not be computed").with_source(error))
+    }
+}
+
+/// Runs futures, at most `limit` at once, and returns their results in order.
+async fn join_in_order<'a, T>(
+    futures: impl Iterator<Item = BoxFuture<'a, T>> + Send,
+    limit: usize,
+) -> Vec<T> {
+    let mut waiting = futures.enumerate();
+    let mut running: Vec<(usize, BoxFuture<'a, T>)> = Vec::new();
+    let mut results: Vec<Option<T>> = Vec::new();
+    poll_fn(|cx| {
+        loop {
+            while running.len() < limit.max(1)
+                && let Some(next) = waiting.next()
+            {
+                results.push(None);
+                running.push(next);
+            }
+            let before = running.len();
+            running.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
+                Poll::Ready(value) => {
+                    results[*index] = Some(value);
+                    false
+                }
+                Poll::Pending => true,
+            });
+            match running.len() {
+                0 if waiting.size_hint().1 == Some(0) || before == 0 => return Poll::Ready(()),
+                // There is room again.
+                now if now < before => {}
+                _ => return Poll::Pending,
+            }
+        }
+    })
+    .await;
+    // Every future has run to its end, so no result is missing.
+    results.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn futures_run_in_parallel_and_answer_in_order() {
+        for (count, limit, rounds) in [(0, 3, 0), (1, 3, 1), (7, 3, 3), (7, 0, 7), (3, 100, 1)] {
+            let start = tokio::time::Instant::now();
+            let futures = (0..count).map(|n| {
+                Box::pin(async move {
+                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+                    n
+                }) as BoxFuture<'_, _>
+            });
+            assert_eq!(join_in_order(futures, limit).await, (0..count).collect::<Vec<_>>());
+            assert_eq!(start.elapsed().as_secs(), rounds, "{count} with {limit} at once");
+        }
+    }
+}
