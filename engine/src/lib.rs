@@ -1,1 +1,4 @@
 //! x
+
+#[cfg(feature = "fileserver")]
+pub mod fileserver;
