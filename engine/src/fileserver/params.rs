@@ -17,7 +17,8 @@ impl Params {
         while let Some(tail) = rest.strip_prefix(b";") {
             let tail = tail.trim_ascii_start();
             if tail.is_empty() {
-                break; // a trailing semicolon is harmless
+                rest = tail; // a trailing semicolon is harmless
+                break;
             }
             let (key, tail) = token(tail)?;
             let tail = tail.trim_ascii_start().strip_prefix(b"=")?.trim_ascii_start();

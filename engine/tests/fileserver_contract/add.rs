@@ -22,7 +22,7 @@ async fn an_added_file_is_described_with_its_real_size_type_and_md5() {
     }
     assert!(file["createdAt"].is_string());
     assert!(file.get("url").is_none());
-    assert_eq!(plik.files(&upload).await, [file.clone()]);
+    assert_eq!(plik.files(&upload).await, std::slice::from_ref(&file));
     let (id, disk) = (file["id"].as_str().unwrap(), plik.on_disk());
     assert_eq!(disk, [plik.dir.path().join("files").join(&id[..2]).join(id)]);
 }

@@ -1,5 +1,6 @@
 //! Expiry, start and stop, and clients that do not behave.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use natsbridge::fileserver::FileServer;
@@ -176,7 +177,7 @@ async fn a_given_folder_keeps_what_is_not_the_servers() {
 }
 
 /// The temporary folders of servers that run in this process or another.
-fn temporary_folders() -> Vec<std::path::PathBuf> {
+fn temporary_folders() -> Vec<PathBuf> {
     let entries = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten().map(|entry| entry.path());
     let ours =
         |path: &std::path::Path| path.file_name().unwrap().to_string_lossy().starts_with("natsbridge-files-");
@@ -185,14 +186,15 @@ fn temporary_folders() -> Vec<std::path::PathBuf> {
 
 #[tokio::test]
 async fn the_default_folder_goes_with_the_server() {
-    let before = temporary_folders();
-    let server = FileServer::builder().start().await.unwrap();
-    let after: Vec<_> = temporary_folders().into_iter().filter(|path| !before.contains(path)).collect();
-    let plik = Plik { server, dir: tempfile::tempdir().unwrap() };
+    let plik = Plik {
+        server: FileServer::builder().start().await.unwrap(),
+        dir: tempfile::tempdir().unwrap(), // not used
+    };
     let upload = plik.create("").await;
-    plik.put(&upload, "a", b"hello").await;
-    // Another process may run this test at the same time: ours is the one that holds our file.
-    let ours = after.into_iter().find(|dir| !files_under(dir).is_empty()).unwrap();
+    let id = plik.add(&upload, "a", b"hello").await["id"].as_str().unwrap().to_owned();
+    // Other servers may run at the same time: ours is the one that holds our file.
+    let holds_it = |dir: &PathBuf| files_under(dir).iter().any(|path| path.ends_with(&id));
+    let ours = temporary_folders().into_iter().find(holds_it).unwrap();
     drop(plik);
     assert!(!ours.exists());
 }

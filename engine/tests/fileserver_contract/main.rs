@@ -18,4 +18,3 @@ mod names;
 mod one_shot;
 mod redirects;
 mod routes;
-mod streaming;
