@@ -7,6 +7,8 @@ pub mod base64;
 pub mod bridge;
 pub mod envelope;
 mod error;
+#[cfg(feature = "fileserver")]
+pub mod fileserver;
 mod limits;
 pub mod link;
 pub mod payload;
