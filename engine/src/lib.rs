@@ -17,11 +17,12 @@ pub mod timestamp;
 
 #[cfg(feature = "nats")]
 pub use bridge::{
-    Bridge, Delivery, Message, Receipt, ReceivedPayload, SmartData, SmartReceive, SmartSend, Subscription, blocking, smartreceive, smartsend,
+    Bridge, Delivery, Message, Receipt, ReceivedPayload, SmartData, SmartReceive, SmartSend, Subscription,
+    blocking, smartreceive, smartsend,
 };
 pub use envelope::{
-    Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView, Transport, encode,
-    encoded_len,
+    Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView,
+    Transport, encode, encoded_len,
 };
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use limits::{Limits, MAX_DEPTH};

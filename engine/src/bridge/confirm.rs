@@ -17,7 +17,8 @@ const EVENT_LAG: Duration = Duration::from_millis(2);
 pub(super) async fn round_trip(inner: &Inner) -> Result<()> {
     let subject = inner.client.new_inbox();
     let mark = inner.events.mark();
-    let request = inner.client.send_request(subject.clone(), Request::new().timeout(Some(inner.confirm_timeout)));
+    let request =
+        inner.client.send_request(subject.clone(), Request::new().timeout(Some(inner.confirm_timeout)));
     let answer = tokio::select! {
         answer = request => answer,
         () = inner.events.refused(mark, &subject) => return Ok(()),

@@ -211,7 +211,6 @@ impl BridgeBuilder {
     }
 
     /// Uses a client that is connected already. Options of the NATS client have no effect.
-    #[expect(clippy::wrong_self_convention, reason = "named like Bridge::from_client, whose options this carries")]
     pub fn from_client(self, client: async_nats::Client) -> Bridge {
         self.build(client, false)
     }
@@ -224,11 +223,13 @@ impl BridgeBuilder {
             .chain(self.origins)
             .fold(Policy::none(), Policy::allow_origin);
         let source = self.store.clone().or_else(|| plain_http(&policy));
-        let mut fetch = FetchOptions::default();
-        fetch.retry = self.retry;
-        fetch.max_len = self.limits.download_len;
-        fetch.refuse_unverified = self.refuse_unverified;
-        fetch.total = self.download_timeout;
+        let fetch = FetchOptions {
+            retry: self.retry,
+            max_len: self.limits.download_len,
+            refuse_unverified: self.refuse_unverified,
+            total: self.download_timeout,
+            ..FetchOptions::default()
+        };
         Bridge {
             inner: Arc::new(Inner {
                 client,

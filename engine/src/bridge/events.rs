@@ -72,7 +72,8 @@ impl Events {
     /// What to give to [`async_nats::ConnectOptions::event_callback`].
     pub fn callback(
         &self,
-    ) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync + 'static>> + Send + Sync + 'static {
+    ) -> impl Fn(Event) -> Pin<Box<dyn Future<Output = ()> + Send + Sync + 'static>> + Send + Sync + 'static
+    {
         let events = self.clone();
         move |event| {
             events.handle(&event);

@@ -36,7 +36,11 @@ impl Bridge {
     ///
     /// # Errors
     /// As [`subscribe`](Self::subscribe).
-    pub async fn queue_subscribe(&self, subject: impl AsRef<str>, queue: impl Into<String>) -> Result<Subscription> {
+    pub async fn queue_subscribe(
+        &self,
+        subject: impl AsRef<str>,
+        queue: impl Into<String>,
+    ) -> Result<Subscription> {
         let (subject, queue) = (subject.as_ref(), queue.into());
         subject::check_subscribe(subject)?;
         subject::check_queue(&queue)?;
@@ -102,10 +106,14 @@ impl Stream for Subscription {
         if dropped > self.drops_seen {
             let count = dropped - self.drops_seen;
             self.drops_seen = dropped;
-            let what = format!("{count} messages were dropped on this connection: a subscription was read too slowly");
+            let what = format!(
+                "{count} messages were dropped on this connection: a subscription was read too slowly"
+            );
             return Poll::Ready(Some(Err(Error::new(ErrorKind::SlowConsumer, what))));
         }
-        self.subscriber.poll_next_unpin(cx).map(|next| next.map(|message| Message::new(&self.bridge, message)))
+        self.subscriber
+            .poll_next_unpin(cx)
+            .map(|next| next.map(|message| Message::new(&self.bridge, message)))
     }
 }
 
@@ -236,7 +244,8 @@ impl<'m> ReceivedPayload<'m> {
                 let span = tracing::info_span!("download", correlation_id, payload = index);
                 self.fetch_link().instrument(span).await
             }
-            _ => tracing::debug_span!("decode", correlation_id, payload = index).in_scope(|| self.view.decode()),
+            _ => tracing::debug_span!("decode", correlation_id, payload = index)
+                .in_scope(|| self.view.decode()),
         }
     }
 

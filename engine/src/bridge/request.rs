@@ -72,7 +72,12 @@ impl IntoFuture for RequestMessage {
     }
 }
 
-async fn request(bridge: &Bridge, mut draft: Draft, correlation_id: String, timeout: Duration) -> Result<Message> {
+async fn request(
+    bridge: &Bridge,
+    mut draft: Draft,
+    correlation_id: String,
+    timeout: Duration,
+) -> Result<Message> {
     let private = draft.reply_to.is_empty();
     if private {
         draft.reply_to = bridge.inner.client.new_inbox();

@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::{Bridge, Inner, confirm, subject};
 use crate::envelope::{
-    Data, Dialect, Envelope, MessageFields, Metadata, PayloadFields, Transport, encode, encoded_len, payload_entry_len,
+    Data, Dialect, Envelope, MessageFields, Metadata, PayloadFields, Transport, encode, encoded_len,
+    payload_entry_len,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{LinkStore, LinkUrl, Upload, Uploaded};
@@ -163,20 +164,32 @@ macro_rules! message_builder {
             }
 
             /// Adds a value as JSON; see [`Payload::dictionary`].
-            pub fn dictionary(mut self, dataname: impl Into<String>, value: &(impl Serialize + ?Sized)) -> Self {
+            pub fn dictionary(
+                mut self,
+                dataname: impl Into<String>,
+                value: &(impl Serialize + ?Sized),
+            ) -> Self {
                 self.draft.add(Payload::dictionary(dataname, value));
                 self
             }
 
             /// Adds rows as JSON; see [`Payload::json_table`].
-            pub fn json_table(mut self, dataname: impl Into<String>, rows: &(impl Serialize + ?Sized)) -> Self {
+            pub fn json_table(
+                mut self,
+                dataname: impl Into<String>,
+                rows: &(impl Serialize + ?Sized),
+            ) -> Self {
                 self.draft.add(Payload::json_table(dataname, rows));
                 self
             }
 
             /// Adds record batches as an Arrow table; see [`Payload::table`].
             #[cfg(feature = "table")]
-            pub fn table(mut self, dataname: impl Into<String>, batches: &[arrow_array::RecordBatch]) -> Self {
+            pub fn table(
+                mut self,
+                dataname: impl Into<String>,
+                batches: &[arrow_array::RecordBatch],
+            ) -> Self {
                 self.draft.add(Payload::table(dataname, batches));
                 self
             }
@@ -370,7 +383,8 @@ impl Receipt {
         self.envelope.get_or_init(|| {
             let limits = crate::Limits::default().message_len(usize::MAX).payload_count(usize::MAX);
             // What this crate has just written it reads: a round trip that its tests hold it to.
-            Envelope::decode_with(self.body.clone(), &limits).unwrap_or_else(|error| unreachable_envelope(&error))
+            Envelope::decode_with(self.body.clone(), &limits)
+                .unwrap_or_else(|error| unreachable_envelope(&error))
         })
     }
 
@@ -477,7 +491,9 @@ async fn publish(inner: &Inner, draft: &Draft, headers: HeaderMap, body: Bytes) 
             (None, true) => client.publish(subject, body).await,
             (None, false) => client.publish_with_headers(subject, headers, body).await,
             (Some(reply), true) => client.publish_with_reply(subject, reply, body).await,
-            (Some(reply), false) => client.publish_with_reply_and_headers(subject, reply, headers, body).await,
+            (Some(reply), false) => {
+                client.publish_with_reply_and_headers(subject, reply, headers, body).await
+            }
         }
     };
     published.instrument(span).await.map_err(|error| {
@@ -516,21 +532,21 @@ struct OwnedFields<'a> {
 impl OwnedFields<'_> {
     fn borrowed(&self) -> MessageFields<'_> {
         let draft = self.draft;
-        let mut fields = MessageFields::default();
-        fields.correlation_id = draft.correlation_id.as_deref().unwrap_or_default();
-        fields.msg_id = &self.msg_id;
-        fields.timestamp = &self.timestamp;
-        fields.send_to = draft.send_to.as_deref().unwrap_or(&draft.subject);
-        fields.msg_purpose = draft.purpose.as_deref().unwrap_or("chat");
-        fields.sender_name = self.sender_name;
-        fields.sender_id = self.sender_id;
-        fields.receiver_name = &draft.receiver_name;
-        fields.receiver_id = &draft.receiver_id;
-        fields.reply_to = &draft.reply_to;
-        fields.reply_to_msg_id = &draft.reply_to_msg_id;
-        fields.broker_url = self.broker_url;
-        fields.metadata = draft.metadata.as_ref();
-        fields
+        MessageFields {
+            correlation_id: draft.correlation_id.as_deref().unwrap_or_default(),
+            msg_id: &self.msg_id,
+            timestamp: &self.timestamp,
+            send_to: draft.send_to.as_deref().unwrap_or(&draft.subject),
+            msg_purpose: draft.purpose.as_deref().unwrap_or("chat"),
+            sender_name: self.sender_name,
+            sender_id: self.sender_id,
+            receiver_name: &draft.receiver_name,
+            receiver_id: &draft.receiver_id,
+            reply_to: &draft.reply_to,
+            reply_to_msg_id: &draft.reply_to_msg_id,
+            broker_url: self.broker_url,
+            metadata: draft.metadata.as_ref(),
+        }
     }
 }
 
@@ -553,7 +569,12 @@ impl<'a> Outgoing<'a> {
         }
     }
 
-    fn entry<'p>(&'p self, index: usize, data: Data<'p>, metadata: Option<&'p Metadata>) -> PayloadFields<'p> {
+    fn entry<'p>(
+        &'p self,
+        index: usize,
+        data: Data<'p>,
+        metadata: Option<&'p Metadata>,
+    ) -> PayloadFields<'p> {
         let payload = &self.payloads[index];
         let mut fields = PayloadFields::new(payload.dataname(), payload.type_name(), data);
         fields.id = &self.ids[index];
@@ -631,7 +652,9 @@ impl<'a> Outgoing<'a> {
         let max_payload = inner.client.max_payload();
         if max_payload > 0 && len > max_payload {
             let what = "the message does not fit the server's limit after its uploads";
-            return Err(Error::new(ErrorKind::MessageTooLarge, what).with_size(len as u64, max_payload as u64));
+            return Err(
+                Error::new(ErrorKind::MessageTooLarge, what).with_size(len as u64, max_payload as u64)
+            );
         }
         Ok(())
     }
@@ -665,13 +688,17 @@ impl Uploads {
     async fn start(inner: &Inner, message: &Outgoing<'_>, transports: &[Transport]) -> Result<Self> {
         let links: Vec<usize> =
             (0..transports.len()).filter(|&index| transports[index] == Transport::Link).collect();
-        let mut uploads = Self { done: transports.iter().map(|_| None).collect(), store: inner.store.clone() };
+        let mut uploads =
+            Self { done: transports.iter().map(|_| None).collect(), store: inner.store.clone() };
         if links.is_empty() {
             return Ok(uploads);
         }
         // The planner makes no link without a store.
-        let Some(store) = &inner.store else { return Err(Error::new(ErrorKind::Bug, "a link without a store")) };
-        let digests = digests(links.iter().map(|&index| message.payloads[index].chunks().to_vec()).collect()).await?;
+        let Some(store) = &inner.store else {
+            return Err(Error::new(ErrorKind::Bug, "a link without a store"));
+        };
+        let digests =
+            digests(links.iter().map(|&index| message.payloads[index].chunks().to_vec()).collect()).await?;
         let batch = links
             .iter()
             .map(|&index| {
@@ -692,7 +719,8 @@ impl Uploads {
                 }
                 None => {
                     let what = "the store returned fewer results than it was given uploads";
-                    failed.get_or_insert_with(|| Error::new(ErrorKind::UploadRejected, what).in_payload(index));
+                    failed
+                        .get_or_insert_with(|| Error::new(ErrorKind::UploadRejected, what).in_payload(index));
                 }
             }
         }

@@ -12,10 +12,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Bridge, BridgeBuilder, Delivery};
-use crate::envelope::{Content, Dialect, Envelope, PayloadView, Transport};
+use crate::envelope::{Dialect, Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::link::{FetchOptions, HandlerStore, LinkStore, LinkUrl, Origin, Policy, Retry, fetch};
+use crate::link::{FetchOptions, HandlerStore, LinkStore, Origin, Policy, Retry};
 use crate::payload::{Payload, PayloadData, PayloadType};
 
 const NATS_URL: &str = "nats://localhost:4222";
@@ -477,7 +477,10 @@ impl Deref for ReceivedEnvelope {
 /// }
 /// # Ok(()) }
 /// ```
-pub async fn smartreceive(message: impl Into<SmartMessage>, options: SmartReceive) -> Result<ReceivedEnvelope> {
+pub async fn smartreceive(
+    message: impl Into<SmartMessage>,
+    options: SmartReceive,
+) -> Result<ReceivedEnvelope> {
     let origins = match options.origins.as_slice() {
         [] => vec![Origin::parse(FILESERVER_URL)?],
         origins => origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<_>>()?,
@@ -508,7 +511,9 @@ async fn read(
     options: &FetchOptions,
 ) -> Result<SmartData> {
     let data = match view.transport() {
-        Some(Transport::Link) => super::receive::fetch_link(view, policy, trust, source, None, options).await?,
+        Some(Transport::Link) => {
+            super::receive::fetch_link(view, policy, trust, source, None, options).await?
+        }
         _ => view.decode()?,
     };
     SmartData::from_payload(data)
