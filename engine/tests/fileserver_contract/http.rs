@@ -23,7 +23,6 @@ pub(crate) struct Upload {
 }
 
 /// One answer, as it came.
-#[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) status_line: String,
@@ -152,6 +151,14 @@ pub(crate) async fn read_reply(stream: &mut TcpStream) -> Reply {
         }
     }
     reply
+}
+
+/// For the message of a failed test: a body may be megabytes.
+impl std::fmt::Debug for Reply {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let start = String::from_utf8_lossy(&self.body[..self.body.len().min(300)]);
+        write!(f, "{} {:?} {start:?} ({} bytes)", self.status_line, self.headers, self.body.len())
+    }
 }
 
 impl Reply {
