@@ -207,39 +207,38 @@ class Spec(unittest.TestCase):
         self.assertEqual(err, "", peer)
         return lines
 
-    def each_peer(self):
-        for peer in PEERS:
-            with self.subTest(peer=peer):
-                yield peer
-
     def test_worked_examples_are_exact_and_written_back_byte_for_byte(self):
         for dialect in DIALECTS:
             (message,) = fenced(f"example {dialect}")
             size, digest = re.search(rf"example {dialect}: bytes=(\d+) sha256=(\w+)", SPEC).groups()
             self.assertEqual(len(message.encode()), int(size))
             self.assertEqual(hashlib.sha256(message.encode()).hexdigest(), digest)
-            for peer in self.each_peer():
-                line, again = self.decode(peer, [message], "--reencode")
-                self.assertEqual(line["dialect"], dialect)
-                self.assertEqual(again["reencoded"], message)
+            for peer in PEERS:
+                with self.subTest(peer=peer):
+                    line, again = self.decode(peer, [message], "--reencode")
+                    self.assertEqual(line["dialect"], dialect)
+                    self.assertEqual(again["reencoded"], message)
         (message,) = fenced("example lenient")
-        for peer in self.each_peer():
-            (line,) = self.decode(peer, [message])
-            (payload,) = line["payloads"]
-            self.assertEqual((line["dialect"], payload["text"], payload["declaredSize"]), ("camel", "Hello World!", 256))
-            self.assertEqual(len(payload["notes"]), 1)
+        for peer in PEERS:
+            with self.subTest(peer=peer):
+                (line,) = self.decode(peer, [message])
+                (payload,) = line["payloads"]
+                self.assertEqual((line["dialect"], payload["text"], payload["declaredSize"]), ("camel", "Hello World!", 256))
+                self.assertEqual(len(payload["notes"]), 1)
 
     def test_refused_messages(self):
         clauses, messages = zip(*(line.split(maxsplit=1) for line in fenced("refused messages")))
-        for peer in self.each_peer():
-            found = [line["error"]["clause"] for line in self.decode(peer, messages)]
-            self.assertEqual(found, list(clauses))
+        for peer in PEERS:
+            with self.subTest(peer=peer):
+                found = [line["error"]["clause"] for line in self.decode(peer, messages)]
+                self.assertEqual(found, list(clauses))
 
     def test_refused_payloads(self):
         clauses, messages = zip(*(line.split(maxsplit=1) for line in fenced("refused payloads")))
-        for peer in self.each_peer():
-            found = [line["payloads"][0]["error"]["clause"] for line in self.decode(peer, messages)]
-            self.assertEqual(found, list(clauses))
+        for peer in PEERS:
+            with self.subTest(peer=peer):
+                found = [line["payloads"][0]["error"]["clause"] for line in self.decode(peer, messages)]
+                self.assertEqual(found, list(clauses))
 
     def test_base64_table(self):
         expected, messages = [], []
@@ -249,14 +248,15 @@ class Spec(unittest.TestCase):
                 expected.append(None if result.startswith("error") else hashlib.sha256(meanings[result]).hexdigest())
                 messages.append(f'{{"payloads":[{{"type":"binary","transport":"direct","data":{data}}}]}}')
         self.assertGreater(len(messages), 20)
-        for peer in self.each_peer():
-            lines = self.decode(peer, messages)
-            self.assertEqual([line["payloads"][0]["sha256"] for line in lines], expected)
-            for line in lines:
-                error = line["payloads"][0].get("error")
-                if error:
-                    self.assertRegex(error["clause"], "^B64-")
-                    self.assertIsInstance(error["offset"], int)
+        for peer in PEERS:
+            with self.subTest(peer=peer):
+                lines = self.decode(peer, messages)
+                self.assertEqual([line["payloads"][0]["sha256"] for line in lines], expected)
+                for line in lines:
+                    error = line["payloads"][0].get("error")
+                    if error:
+                        self.assertRegex(error["clause"], "^B64-")
+                        self.assertIsInstance(error["offset"], int)
 
     def test_size_table(self):
         expected, messages = [], []
@@ -265,9 +265,10 @@ class Spec(unittest.TestCase):
             for size in code_cells(cells):
                 expected.append(meanings[result])
                 messages.append(f'{{"payloads":[{{"type":"text","transport":"direct","data":"","size":{size}}}]}}')
-        for peer in self.each_peer():
-            payloads = [line["payloads"][0] for line in self.decode(peer, messages)]
-            self.assertEqual(["error" if "error" in p else p["declaredSize"] for p in payloads], expected)
+        for peer in PEERS:
+            with self.subTest(peer=peer):
+                payloads = [line["payloads"][0] for line in self.decode(peer, messages)]
+                self.assertEqual(["error" if "error" in p else p["declaredSize"] for p in payloads], expected)
 
     def test_depth_dialect_inline_data_and_numbers(self):
         deep = "[" * 127 + "]" * 127
@@ -284,17 +285,18 @@ class Spec(unittest.TestCase):
             '{"metadata":{"n":1e400},"payloads":[]}',
             "\ufeff" + '{"payloads":[]}',
         ]
-        for peer in self.each_peer():
-            lines = self.decode(peer, messages)
-            self.assertNotIn("error", lines[0])
-            self.assertEqual((lines[1]["error"]["clause"], lines[1]["error"]["offset"]), ("ENV-R2", 5 + 127))
-            self.assertEqual([line["dialect"] for line in lines[2:5]], ["snake", "snake", "camel"])
-            self.assertEqual(lines[5]["payloads"][0]["value"], {"a": 2})
-            self.assertEqual(lines[5]["payloads"][0]["size"], 43)
-            self.assertEqual(lines[6]["payloads"][0]["rows"], [{"id": 9007199254740993}])
-            self.assertEqual((lines[7]["payloads"][0]["type"], lines[7]["payloads"][0]["size"]), ("novel", 3))
-            self.assertNotIn("error", lines[8])
-            self.assertEqual(lines[9]["error"]["clause"], "ENV-R1")
+        for peer in PEERS:
+            with self.subTest(peer=peer):
+                lines = self.decode(peer, messages)
+                self.assertNotIn("error", lines[0])
+                self.assertEqual((lines[1]["error"]["clause"], lines[1]["error"]["offset"]), ("ENV-R2", 5 + 127))
+                self.assertEqual([line["dialect"] for line in lines[2:5]], ["snake", "snake", "camel"])
+                self.assertEqual(lines[5]["payloads"][0]["value"], {"a": 2})
+                self.assertEqual(lines[5]["payloads"][0]["size"], 43)
+                self.assertEqual(lines[6]["payloads"][0]["rows"], [{"id": 9007199254740993}])
+                self.assertEqual((lines[7]["payloads"][0]["type"], lines[7]["payloads"][0]["size"]), ("novel", 3))
+                self.assertNotIn("error", lines[8])
+                self.assertEqual(lines[9]["error"]["clause"], "ENV-R1")
 
 
 # --- live ----------------------------------------------------------------------------------

@@ -124,10 +124,10 @@ function readData(payload, value, item, text) {
   if (!value || value.kind === "null") throw new PeerError("ENV-R8", "no data", item.start);
   const isLink = payload.transport === "link";
   if (value.kind === "string") {
+    payload.data = value.held;
     if (isLink && !/^https?:\/\//i.test(value.held)) {
       throw new PeerError("LINK-1", "the link is not an http or https URL", value.start);
     }
-    payload.data = value.held;
   } else if (isLink) {
     throw new PeerError("LINK-1", "the link is not a string", value.start);
   } else if ((value.kind === "object" || value.kind === "array") && INLINE_TYPES.has(payload.type)) {

@@ -82,10 +82,11 @@ export function parse(text, clause = "ENV-R1", depthClause = "ENV-R2") {
 
   const number = () => {
     const start = at;
-    while (at < text.length && "+-.0123456789eE".includes(String.fromCharCode(text[at]))) at++;
-    const digits = text.toString("latin1", start, at);
-    if (!/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(digits)) fail("expected a value", start);
-    return digits;
+    const most = text.toString("latin1", start, numberEnd(text, start));
+    const match = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/.exec(most);
+    if (!match) fail("expected a value");
+    at += match[0].length;
+    return match[0];
   };
 
   const items = (close, item) => {
@@ -142,6 +143,13 @@ export function parse(text, clause = "ENV-R1", depthClause = "ENV-R2") {
   space();
   if (at !== text.length) fail("bytes after the value");
   return root;
+}
+
+/** Where the run of characters that a number may hold ends. */
+function numberEnd(text, start) {
+  let at = start;
+  while (at < text.length && "+-.0123456789eE".includes(String.fromCharCode(text[at]))) at++;
+  return at;
 }
 
 /**

@@ -194,9 +194,6 @@ _ALPHABET = re.compile(r"[A-Za-z0-9+/_-]*")
 
 def decode_base64(data):
     """Section 7. Offsets count from the first byte of `data`."""
-    if not data.isascii():
-        at = next(i for i, c in enumerate(data) if not c.isascii())
-        raise PeerError("B64-4", "a character outside the alphabet", len(data[:at].encode()))
     body = data[:-2] if data.endswith("\r\n") else data[:-1] if data.endswith("\n") else data
     end = _ALPHABET.match(body).end()
     symbols, padding = body[:end], body[end:]
