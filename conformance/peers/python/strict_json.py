@@ -1,0 +1,200 @@
+"""Strict JSON (ENV-R1, ENV-R2) that keeps what `json` throws away: byte offsets, the order of
+keys, duplicate keys and the exact text of numbers."""
+
+import re
+
+MAX_DEPTH = 128
+I64_MIN, U64_MAX = -(2**63), 2**64 - 1
+
+_SPACE = re.compile(rb"[ \t\n\r]*")
+_NUMBER = re.compile(rb"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_PLAIN = re.compile(rb'[^"\\\x00-\x1f]*')
+_HEX4 = re.compile(rb"[0-9a-fA-F]{4}")
+_SHORT = {ord(k): v for k, v in zip('"\\/bfnrt', '"\\/\b\f\n\r\t')}
+_LITERALS = ((b"true", True), (b"false", False), (b"null", None))
+
+
+class PeerError(Exception):
+    """A refusal: the clause it rests on and, where there is one, the byte offset."""
+
+    def __init__(self, clause, message, offset=None):
+        super().__init__(message)
+        self.clause, self.offset = clause, offset
+
+    def as_json(self):
+        return {"clause": self.clause, "offset": self.offset, "message": str(self)}
+
+
+class Value:
+    """One JSON value with its slice of the text. `held` is a list of (key, key offset, Value)
+    for an object, a list of Values for an array, a str for a string, the digits for a number,
+    and True, False or None for a literal."""
+
+    __slots__ = ("kind", "start", "end", "held")
+
+    def __init__(self, kind, start, end, held):
+        self.kind, self.start, self.end, self.held = kind, start, end, held
+
+
+def parse(text, clause="ENV-R1", depth_clause="ENV-R2"):
+    """The one value that `text` (bytes) is, or a PeerError."""
+    try:
+        text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise PeerError(clause, "invalid UTF-8", error.start) from None
+    return _Parser(text, clause, depth_clause).document()
+
+
+def to_python(value, errors=None):
+    """Plain Python for a Value (TYPE-4): the last of equal keys wins, integers that fit 64 bits are
+    exact, other numbers are doubles. A double that overflows is refused, or, where a list `errors`
+    is given, noted there and read as None."""
+    if value.kind == "object":
+        return {key: to_python(member, errors) for key, _, member in value.held}
+    if value.kind == "array":
+        return [to_python(item, errors) for item in value.held]
+    if value.kind != "number":
+        return value.held
+    digits = value.held
+    if not any(c in digits for c in ".eE") and len(digits) <= 20:
+        number = int(digits)
+        if I64_MIN <= number <= U64_MAX:
+            return number
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        error = PeerError("TYPE-4", "a number overflows a double", value.start)
+        if errors is None:
+            raise error
+        errors.append(error)
+        return None
+    return number
+
+
+class _Parser:
+    def __init__(self, text, clause, depth_clause):
+        self.text, self.at = text, 0
+        self.clause, self.depth_clause = clause, depth_clause
+
+    def fail(self, message, at=None):
+        raise PeerError(self.clause, message, self.at if at is None else at)
+
+    def space(self):
+        self.at = _SPACE.match(self.text, self.at).end()
+
+    def peek(self):
+        return self.text[self.at : self.at + 1]
+
+    def expect(self, byte):
+        if self.peek() != byte:
+            self.fail(f"expected {byte.decode()}")
+        self.at += 1
+
+    def document(self):
+        self.space()
+        value = self.value(1)
+        self.space()
+        if self.at != len(self.text):
+            self.fail("bytes after the value")
+        return value
+
+    def value(self, depth):
+        start, byte = self.at, self.peek()
+        if byte in (b"{", b"["):
+            if depth > MAX_DEPTH:
+                raise PeerError(self.depth_clause, "nested too deeply", start)
+            self.at += 1
+            kind, held = ("object", self.members(depth)) if byte == b"{" else ("array", self.items(depth))
+            return Value(kind, start, self.at, held)
+        if byte == b'"':
+            held = self.string()
+            return Value("string", start, self.at, held)
+        for literal, held in _LITERALS:
+            if self.text.startswith(literal, self.at):
+                self.at += len(literal)
+                return Value("null" if held is None else "boolean", start, self.at, held)
+        match = _NUMBER.match(self.text, self.at)
+        if not match:
+            self.fail("expected a value")
+        self.at = match.end()
+        return Value("number", start, self.at, match.group().decode())
+
+    def members(self, depth):
+        held = []
+        self.space()
+        if self.peek() == b"}":
+            self.at += 1
+            return held
+        while True:
+            self.space()
+            key_at = self.at
+            if self.peek() != b'"':
+                self.fail("expected a key")
+            key = self.string()
+            self.space()
+            self.expect(b":")
+            self.space()
+            held.append((key, key_at, self.value(depth + 1)))
+            self.space()
+            if self.peek() == b"}":
+                self.at += 1
+                return held
+            self.expect(b",")
+
+    def items(self, depth):
+        held = []
+        self.space()
+        if self.peek() == b"]":
+            self.at += 1
+            return held
+        while True:
+            self.space()
+            held.append(self.value(depth + 1))
+            self.space()
+            if self.peek() == b"]":
+                self.at += 1
+                return held
+            self.expect(b",")
+
+    def string(self):
+        self.at += 1
+        parts = []
+        while True:
+            run = _PLAIN.match(self.text, self.at)
+            parts.append(run.group().decode())
+            self.at = run.end()
+            byte = self.peek()
+            if byte == b'"':
+                self.at += 1
+                return "".join(parts)
+            if byte == b"":
+                self.fail("the string does not end")
+            if byte != b"\\":
+                self.fail("a raw control character in a string")
+            parts.append(self.escape())
+
+    def escape(self):
+        start = self.at
+        letter = self.text[start + 1 : start + 2]
+        if letter == b"u":
+            first = self.hex4(start)
+            if 0xDC00 <= first <= 0xDFFF:
+                self.fail("a lone surrogate", start)
+            if not 0xD800 <= first <= 0xDBFF:
+                return chr(first)
+            if self.text[self.at : self.at + 2] != b"\\u":
+                self.fail("a lone surrogate", start)
+            second = self.hex4(self.at)
+            if not 0xDC00 <= second <= 0xDFFF:
+                self.fail("a lone surrogate", start)
+            return chr(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))
+        if not letter or letter[0] not in _SHORT:
+            self.fail("an unknown escape", start)
+        self.at += 2
+        return _SHORT[letter[0]]
+
+    def hex4(self, start):
+        match = _HEX4.match(self.text, start + 2)
+        if not match:
+            self.fail("a broken \\u escape", start)
+        self.at = match.end()
+        return int(match.group(), 16)
