@@ -132,12 +132,11 @@ pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
         // Nothing that the closure changes is looked at after a panic.
         let decoded = panic::catch_unwind(AssertUnwindSafe(|| match part.header {
             Header::Batch(batch) => {
-                let body = body(&shared, &part.body, batch.compression().is_some());
+                let body = body(&shared, &part.body);
                 read_record_batch(&body, batch, Arc::clone(&schema), &values, None, &part.version).map(Some)
             }
             Header::Dictionary(batch) => {
-                let compressed = batch.data().is_some_and(|data| data.compression().is_some());
-                let body = body(&shared, &part.body, compressed);
+                let body = body(&shared, &part.body);
                 // The decoder searches the whole schema for the id, so it is given the one column.
                 let schema = dictionaries.get(&batch.id()).map(|known| &known.schema);
                 let schema =
@@ -160,12 +159,11 @@ pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
     Ok(Table { schema, batches })
 }
 
-/// A message's body, copied only where its buffers would have to be copied one by one.
-fn body(shared: &Buffer, range: &Range<usize>, compressed: bool) -> Buffer {
+/// A message's body at an address that is a multiple of 8.
+fn body(shared: &Buffer, range: &Range<usize>) -> Buffer {
     let body = shared.slice_with_length(range.start, range.len());
     // Types that want 16 bytes are rare: the decoder copies their buffers where 8 are not enough.
-    let aligned = body.as_ptr().align_offset(8) == 0;
-    if aligned || compressed { body } else { Buffer::from_slice_ref(&body) }
+    if body.as_ptr().align_offset(8) == 0 { body } else { Buffer::from_slice_ref(&body) }
 }
 
 /// The start of a foreign error's text, in one line: it may name columns, which are the sender's and of any length.

@@ -1,10 +1,11 @@
 //! Whether a batch's buffers lie inside its body and are long enough for the columns of its schema.
 
-use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion, RecordBatch};
-use arrow_schema::{DataType, UnionMode};
 use std::ops::Range;
 
-use super::{Budget, exceeded, invalid};
+use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion, RecordBatch};
+use arrow_schema::{DataType, UnionMode};
+
+use super::{Budget, invalid};
 use crate::Result;
 
 /// Where the values of a batch are.
@@ -78,28 +79,32 @@ where
     /// Checks one column with all below it, and returns its number of rows.
     fn column(&mut self, data_type: &DataType) -> Result<u64> {
         let (rows, nulls) = self.node()?;
-        let validity = if nulls > 0 { rows.div_ceil(8) } else { 0 };
+        let validity = Need::at_least(if nulls > 0 { rows.div_ceil(8) } else { 0 });
+        let values = |width| Need::at_least(rows.saturating_mul(width));
+        // The decoder looks at these as at numbers, and panics at the fraction of one.
+        let numbers = |width| Need { len: rows.saturating_mul(width), unit: width };
         // An empty column may leave out even the one offset that it should have.
-        let offsets = |width| if rows == 0 { 0 } else { rows.saturating_add(1).saturating_mul(width) };
-        let fixed = |width| rows.saturating_mul(width);
+        let offset_count = if rows == 0 { 0 } else { rows.saturating_add(1) };
+        let offsets = |width| Need { len: offset_count.saturating_mul(width), unit: width };
+        let any = Need::at_least(0);
         match data_type {
             DataType::Null => self.no_bytes(rows)?,
-            DataType::Boolean => self.buffers([validity, rows.div_ceil(8)])?,
-            DataType::Utf8 | DataType::Binary => self.buffers([validity, offsets(4), 0])?,
-            DataType::LargeUtf8 | DataType::LargeBinary => self.buffers([validity, offsets(8), 0])?,
+            DataType::Boolean => self.buffers([validity, Need::at_least(rows.div_ceil(8))])?,
+            DataType::Utf8 | DataType::Binary => self.buffers([validity, offsets(4), any])?,
+            DataType::LargeUtf8 | DataType::LargeBinary => self.buffers([validity, offsets(8), any])?,
             DataType::Utf8View | DataType::BinaryView => {
-                self.buffers([validity, fixed(16)])?;
+                self.buffers([validity, numbers(16)])?;
                 let missing = || invalid(self.values.at, "a batch does not say how many buffers a view has");
                 let count = self.view_counts.next().ok_or_else(missing)?;
                 let negative = |_| invalid(self.values.at, "a view has a negative number of buffers");
                 // Ends at the first buffer that is not there.
                 for _ in 0..u64::try_from(count).map_err(negative)? {
-                    self.buffers([0])?;
+                    self.buffers([any])?;
                 }
             }
             DataType::FixedSizeBinary(width) => {
                 self.no_bytes(rows)?;
-                self.buffers([validity, fixed(width.unsigned_abs().into())])?;
+                self.buffers([validity, values(width.unsigned_abs().into())])?;
             }
             DataType::List(item) | DataType::Map(item, _) => {
                 self.buffers([validity, offsets(4)])?;
@@ -110,18 +115,18 @@ where
                 self.column(item.data_type())?;
             }
             DataType::ListView(item) => {
-                self.buffers([validity, fixed(4), fixed(4)])?;
+                self.buffers([validity, numbers(4), numbers(4)])?;
                 self.column(item.data_type())?;
             }
             DataType::LargeListView(item) => {
-                self.buffers([validity, fixed(8), fixed(8)])?;
+                self.buffers([validity, numbers(8), numbers(8)])?;
                 self.column(item.data_type())?;
             }
             DataType::FixedSizeList(item, size) => {
                 self.no_bytes(rows)?;
                 self.buffers([validity])?;
                 let items = self.column(item.data_type())?;
-                if items < fixed(size.unsigned_abs().into()) {
+                if items < rows.saturating_mul(size.unsigned_abs().into()) {
                     return Err(invalid(self.values.at, "a fixed-size list has too few items"));
                 }
             }
@@ -132,25 +137,28 @@ where
                     self.column(field.data_type())?;
                 }
             }
-            DataType::RunEndEncoded(run_ends, values) => {
+            DataType::RunEndEncoded(run_ends, run_values) => {
                 self.no_bytes(rows)?;
-                self.column(run_ends.data_type())?;
-                self.column(values.data_type())?;
+                let (runs, _) = self.node()?;
+                let width = width(run_ends.data_type());
+                self.buffers([any, Need { len: runs.saturating_mul(width), unit: width }])?;
+                self.column(run_values.data_type())?;
             }
-            DataType::Dictionary(keys, _) => self.buffers([validity, fixed(width(keys))])?,
+            DataType::Dictionary(keys, _) => self.buffers([validity, numbers(width(keys))])?,
             DataType::Union(fields, mode) => {
                 if self.values.version < MetadataVersion::V5 {
-                    self.buffers([0])?;
+                    self.buffers([any])?;
                 }
-                self.buffers([rows])?;
-                if *mode == UnionMode::Dense {
-                    self.buffers([fixed(4)])?;
+                self.buffers([values(1)])?;
+                // The decoder copies any other buffer that is misaligned, and panics at this one.
+                if *mode == UnionMode::Dense && !self.buffer(values(4))?.is_multiple_of(4) {
+                    return Err(invalid(self.values.at, "the offsets of a union are not aligned"));
                 }
                 for (_, field) in fields.iter() {
                     self.column(field.data_type())?;
                 }
             }
-            primitive => self.buffers([validity, fixed(width(primitive))])?,
+            primitive => self.buffers([validity, values(width(primitive))])?,
         }
         Ok(rows)
     }
@@ -171,12 +179,13 @@ where
         self.budget.charge(rows.div_ceil(8), self.values.at)
     }
 
-    /// Takes one buffer for each of the lengths that they need at least.
-    fn buffers<const COUNT: usize>(&mut self, needed: [u64; COUNT]) -> Result<()> {
-        needed.into_iter().try_for_each(|needed| self.buffer(needed))
+    /// Takes one buffer for each need.
+    fn buffers<const COUNT: usize>(&mut self, needed: [Need; COUNT]) -> Result<()> {
+        needed.into_iter().try_for_each(|needed| self.buffer(needed).map(drop))
     }
 
-    fn buffer(&mut self, needed: u64) -> Result<()> {
+    /// Takes one buffer, and returns where it starts in the body.
+    fn buffer(&mut self, needed: Need) -> Result<usize> {
         let Values { data, ref body, at, .. } = *self.values;
         let buffer =
             self.buffers.next().ok_or_else(|| invalid(at, "a batch has fewer buffers than its schema"))?;
@@ -192,10 +201,31 @@ where
             _ => len as u64,
         };
         self.budget.charge(held, start)?;
-        if held < needed {
-            return Err(invalid(start, format!("a buffer of {held} bytes, and its column needs {needed}")));
+        if held < needed.len {
+            let what = format!("a buffer of {held} bytes, and its column needs {}", needed.len);
+            return Err(invalid(start, what));
         }
-        Ok(())
+        if !held.is_multiple_of(needed.unit) {
+            return Err(invalid(
+                start,
+                format!("a buffer of {held} bytes for numbers of {} bytes", needed.unit),
+            ));
+        }
+        Ok(from)
+    }
+}
+
+/// What a column asks of one buffer, in bytes.
+#[derive(Clone, Copy)]
+struct Need {
+    len: u64,
+    /// The length is a multiple of this; above 0.
+    unit: u64,
+}
+
+impl Need {
+    fn at_least(len: u64) -> Self {
+        Self { len, unit: 1 }
     }
 }
 
@@ -218,12 +248,12 @@ fn unpacked_len(bytes: &[u8], codec: CompressionType, at: usize) -> Result<u64> 
     };
     if claimed > most {
         let what = format!("a compressed buffer of {packed_len} bytes claims to unpack into {claimed}");
-        return Err(exceeded(at, what).with_size(claimed, most));
+        return Err(invalid(at, what));
     }
     Ok(claimed)
 }
 
-/// Bytes of one value of a type that has a fixed number of them.
+/// Bytes of one value of a type that has a fixed number of them; at least 1.
 fn width(data_type: &DataType) -> u64 {
-    data_type.primitive_width().unwrap_or(0) as u64
+    data_type.primitive_width().map_or(1, |width| width as u64)
 }
