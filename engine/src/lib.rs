@@ -4,6 +4,7 @@
 
 mod error;
 mod limits;
+pub mod payload;
 
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use limits::{Limits, MAX_DEPTH};
