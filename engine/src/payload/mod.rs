@@ -6,6 +6,8 @@ mod incoming;
 mod outgoing;
 #[cfg(feature = "table")]
 pub mod table;
+#[cfg(feature = "table")]
+mod table_guard;
 
 pub use self::incoming::{PayloadData, Verification};
 pub use self::outgoing::Payload;

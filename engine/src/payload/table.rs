@@ -1,14 +1,19 @@
 //! Tables as Arrow IPC: record batches to stream buffers, and untrusted bytes back to record batches.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_buffer::Buffer;
-use arrow_ipc::reader::StreamDecoder;
+use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::{Bytes, BytesMut};
 
+use super::table_guard::{self, Header, Inspected};
 use crate::{Error, ErrorKind, Limits, Result};
 
 /// A table as it was received: its schema and its record batches, in order.
@@ -92,22 +97,79 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
     Ok(pieces.finish())
 }
 
-/// Reads a table in the stream or in the file format.
+/// Reads a table in the stream or in the file format, whatever else the sender chose: LZ4 or ZSTD bodies, dictionaries
+/// with deltas and replacements, either framing of messages, metadata version V4 or V5.
+///
+/// All of `data` must have arrived. A stream without its end-of-stream marker is read as far as it goes, so one that
+/// was cut between two messages has fewer batches; the payload's size or digest is what tells. Bytes behind the marker
+/// are ignored, as every Arrow reader does. The message-level metadata of a batch or file is dropped.
+///
+/// Values are validated (UTF-8, offsets, dictionary keys, null counts); odd but well-formed ones, such as a date64 that
+/// is not a whole day, are handed over as they are.
+///
+/// Limits: the bytes of all buffers after decompression together are bounded by [`Limits::table_len`], default 1 GiB,
+/// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each.
+/// Columns nest at most 64 deep and number at most 100,000, nested ones included.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidTable`].
-pub fn decode(data: &Bytes, _limits: &Limits) -> Result<Table> {
-    let invalid = |err: ArrowError| Error::new(ErrorKind::InvalidTable, "Arrow refuses it").with_source(err);
-    let mut rest = Buffer::from(data.clone());
-    let mut decoder = StreamDecoder::new();
+/// [`ErrorKind::LimitExceeded`] for the limits above, otherwise [`ErrorKind::InvalidTable`]: empty or truncated
+/// input, big-endian data, tensors, anything that does not fit together. [`Error::offset`] is the start of the
+/// message or buffer at fault; what cannot be known more closely has the start of the message.
+///
+/// A panic inside Arrow becomes [`ErrorKind::InvalidTable`] too, in programs built with `panic = "unwind"`; the checks
+/// before decoding are meant to leave none.
+///
+/// # Cost
+/// Arrays share `data` (and keep it alive) where it is aligned to 8 bytes; a message body that is not is copied once.
+/// Compressed buffers are unpacked into memory of their own. All values are read once, to validate them.
+pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
+    let Inspected { schema, dictionaries, parts } = table_guard::inspect(data, limits)?;
+    let shared = Buffer::from(data.clone());
+    let mut values = HashMap::new();
     let mut batches = Vec::new();
-    while !rest.is_empty() {
-        let Some(batch) = decoder.decode(&mut rest).map_err(invalid)? else { break };
-        batches.push(batch);
+    for part in parts {
+        let at = part.at as u64;
+        // Nothing that the closure changes is looked at after a panic.
+        let decoded = panic::catch_unwind(AssertUnwindSafe(|| match part.header {
+            Header::Batch(batch) => {
+                let body = body(&shared, &part.body);
+                read_record_batch(&body, batch, Arc::clone(&schema), &values, None, &part.version).map(Some)
+            }
+            Header::Dictionary(batch) => {
+                let body = body(&shared, &part.body);
+                // The decoder searches the whole schema for the id, so it is given the one column.
+                let schema = dictionaries.get(&batch.id()).map(|known| &known.schema);
+                let schema =
+                    schema.ok_or_else(|| ArrowError::SchemaError("unknown dictionary".to_owned()))?;
+                read_dictionary(&body, batch, schema, &mut values, &part.version).map(|()| None)
+            }
+        }));
+        match decoded {
+            Ok(Ok(batch)) => batches.extend(batch),
+            Ok(Err(err)) => {
+                let what = "a message's values are not what its schema says";
+                return Err(Error::new(ErrorKind::InvalidTable, what).at(at).with_source(summary(&err)));
+            }
+            Err(_) => {
+                let what = "a message is damaged in a way that Arrow's decoder cannot handle";
+                return Err(Error::new(ErrorKind::InvalidTable, what).at(at));
+            }
+        }
     }
-    decoder.finish().map_err(invalid)?;
-    let schema = decoder.schema().ok_or_else(|| Error::new(ErrorKind::InvalidTable, "there is no schema"))?;
     Ok(Table { schema, batches })
+}
+
+/// A message's body at an address that is a multiple of 8.
+fn body(shared: &Buffer, range: &Range<usize>) -> Buffer {
+    let body = shared.slice_with_length(range.start, range.len());
+    // Types that want 16 bytes are rare: the decoder copies their buffers where 8 are not enough.
+    if body.as_ptr().align_offset(8) == 0 { body } else { Buffer::from_slice_ref(&body) }
+}
+
+/// The start of a foreign error's text, in one line: it may name columns, which are the sender's and of any length.
+pub(super) fn summary(err: &dyn fmt::Display) -> String {
+    let text = err.to_string();
+    text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Whether bytes of the type `table` are JSON rows: they start, after JSON white space, with `[`.

@@ -1,0 +1,139 @@
+//! Looks through untrusted Arrow IPC bytes before Arrow's decoder sees them.
+//!
+//! That decoder takes offsets, lengths and counts on trust: hostile ones make it panic, and a few bytes can claim any
+//! amount of memory. [`inspect`] walks all messages first, without touching a value: frames inside the input, verified
+//! headers, a schema within bounds, buffers inside their bodies and long enough for their columns, and one budget for
+//! every byte that decoding will hold or allocate. What is left to the decoder is the validation of values.
+
+mod frames;
+mod layout;
+mod schema;
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use arrow_ipc::{DictionaryBatch, MetadataVersion, RecordBatch};
+use arrow_schema::{DataType, Schema, SchemaRef};
+
+use self::frames::Frame;
+use crate::{Error, ErrorKind, Limits, Result};
+
+/// Input that holds what its headers promise, in the order in which to decode it.
+pub(super) struct Inspected<'a> {
+    pub(super) schema: SchemaRef,
+    pub(super) dictionaries: Dictionaries,
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// One dictionary or record batch.
+pub(super) struct Part<'a> {
+    pub(super) header: Header<'a>,
+    pub(super) version: MetadataVersion,
+    /// Where the message starts in the input.
+    pub(super) at: usize,
+    /// `body.end <= input.len()`, and every buffer of the header lies inside.
+    pub(super) body: Range<usize>,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Header<'a> {
+    Batch(RecordBatch<'a>),
+    Dictionary(DictionaryBatch<'a>),
+}
+
+/// The dictionaries that the schema declares, by id.
+pub(super) type Dictionaries = HashMap<i64, Dictionary>;
+
+pub(super) struct Dictionary {
+    /// A schema of the one column whose values these are: all that decoding them takes.
+    pub(super) schema: Schema,
+    value_type: DataType,
+    /// Bytes of the values so far, deltas included; `None` before the first batch.
+    held: Option<u64>,
+}
+
+/// Checks everything about `data` that can be checked without looking at a value.
+///
+/// # Errors
+/// [`ErrorKind::InvalidTable`] and [`ErrorKind::LimitExceeded`], with the offset of the message or buffer.
+pub(super) fn inspect<'a>(data: &'a [u8], limits: &Limits) -> Result<Inspected<'a>> {
+    let layout =
+        if data.starts_with(frames::FILE_MAGIC) { frames::file(data)? } else { frames::stream(data)? };
+    let (schema, mut dictionaries) = schema::read(layout.schema, layout.schema_at)?;
+    let mut budget = Budget { used: 0, limit: limits.table_len };
+    let mut parts = Vec::with_capacity(layout.frames.len());
+    for frame in layout.frames {
+        let Frame { at, message, body } = frame;
+        let version = message.version();
+        let values = layout::Values { data, body: body.clone(), version, at };
+        let header = if let Some(batch) = message.header_as_record_batch() {
+            let types = schema.fields().iter().map(|field| field.data_type());
+            layout::check(batch, types, &values, &mut budget)?;
+            Header::Batch(batch)
+        } else if let Some(batch) = message.header_as_dictionary_batch() {
+            let known = dictionaries.get_mut(&batch.id());
+            let known =
+                known.ok_or_else(|| invalid(at, "a dictionary has an id that the schema does not use"))?;
+            known.take(batch, &values, layout.replaceable, &mut budget)?;
+            Header::Dictionary(batch)
+        } else {
+            return Err(invalid(at, "a message that is neither a record batch nor a dictionary"));
+        };
+        parts.push(Part { header, version, at, body });
+    }
+    Ok(Inspected { schema, dictionaries, parts })
+}
+
+impl Dictionary {
+    fn take(
+        &mut self,
+        batch: DictionaryBatch<'_>,
+        values: &layout::Values<'_>,
+        replaceable: bool,
+        budget: &mut Budget,
+    ) -> Result<()> {
+        let at = values.at;
+        let data = batch.data().ok_or_else(|| invalid(at, "a dictionary without values"))?;
+        let before = budget.used;
+        layout::check(data, std::iter::once(&self.value_type), values, budget)?;
+        let added = budget.used - before;
+        self.held = Some(match (self.held, batch.isDelta()) {
+            (None, true) => return Err(invalid(at, "a delta for a dictionary that was not sent")),
+            (Some(_), false) if !replaceable => {
+                return Err(invalid(at, "a dictionary is sent twice, which the file format does not allow"));
+            }
+            (_, false) => added,
+            // The decoder joins both into a new array, and batches so far keep the old one alive.
+            (Some(held), true) => {
+                budget.charge(held.saturating_add(added), at)?;
+                held.saturating_add(added)
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What decoding may hold or allocate, all batches and dictionaries together.
+struct Budget {
+    used: u64,
+    limit: u64,
+}
+
+impl Budget {
+    fn charge(&mut self, len: u64, at: usize) -> Result<()> {
+        self.used = self.used.saturating_add(len);
+        if self.used > self.limit {
+            let what = "the table's buffers hold more bytes than `Limits::table_len` allows";
+            return Err(exceeded(at, what).with_size(self.used, self.limit));
+        }
+        Ok(())
+    }
+}
+
+fn invalid(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::InvalidTable, what).at(at as u64)
+}
+
+fn exceeded(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(ErrorKind::LimitExceeded, what).at(at as u64)
+}

@@ -1,0 +1,211 @@
+//! Where the messages are: the framing of the stream format and the footer of the file format.
+
+use std::ops::Range;
+
+use arrow_ipc::{
+    Block, Message, MessageHeader, MetadataVersion, Schema, root_as_footer_with_opts,
+    root_as_message_with_opts,
+};
+
+use super::invalid;
+use crate::payload::table::summary;
+use crate::{Error, Result};
+
+/// Verifies a flatbuffer: every offset inside, every string UTF-8, and no more work than its size justifies.
+///
+/// Flatbuffers may share parts, so a small one can unfold into an enormous tree; no writer of tables makes use of it.
+macro_rules! verified {
+    ($root:path, $bytes:expr, $at:expr) => {{
+        let bytes: &[u8] = $bytes;
+        let mut options = Default::default();
+        // The options' type belongs to a crate that is no direct dependency; this call tells which one it is.
+        let _ = $root(&options, &[]);
+        options.max_depth = MAX_FLATBUFFER_DEPTH;
+        options.max_apparent_size = bytes.len().saturating_mul(8).saturating_add(64 * 1024);
+        $root(&options, bytes)
+            .map_err(|err| invalid($at, "a header is not a valid flatbuffer").with_source(summary(&err)))
+    }};
+}
+
+/// The first six bytes and the last six bytes of the file format.
+pub(super) const FILE_MAGIC: &[u8] = b"ARROW1";
+
+/// The messages of a table, in the order in which to decode them.
+pub(super) struct Layout<'a> {
+    pub(super) schema: Schema<'a>,
+    pub(super) schema_at: usize,
+    /// Dictionary and record batches only.
+    pub(super) frames: Vec<Frame<'a>>,
+    /// Whether a dictionary may be sent again with other values: the order of a stream tells which batches use which.
+    pub(super) replaceable: bool,
+}
+
+/// A message with a verified header.
+pub(super) struct Frame<'a> {
+    pub(super) at: usize,
+    pub(super) message: Message<'a>,
+    /// `body.end <= input.len()`.
+    pub(super) body: Range<usize>,
+}
+
+/// Walks a stream up to its end-of-stream marker, or to its end where there is none; nothing behind the marker is read.
+pub(super) fn stream(data: &[u8]) -> Result<Layout<'_>> {
+    let mut schema = None;
+    let mut frames = Vec::new();
+    let mut at = 0;
+    while at < data.len() {
+        let Some(prefix) = prefix(data, at)? else { break };
+        let metadata = take(data, prefix.metadata_at, prefix.metadata_len, at, "metadata")?;
+        let message = verified_message(&data[metadata.clone()], at)?;
+        let body = take(data, metadata.end, body_len(message, at)?, at, "body")?;
+        match (message.header_type(), schema) {
+            (MessageHeader::Schema, None) => {
+                let header =
+                    message.header_as_schema().ok_or_else(|| invalid(at, "a schema without fields"))?;
+                schema = Some((header, at));
+            }
+            (MessageHeader::Schema, Some(_)) => return Err(invalid(at, "a second schema")),
+            (MessageHeader::RecordBatch | MessageHeader::DictionaryBatch, Some(_)) => {
+                frames.push(Frame { at, message, body: body.clone() });
+            }
+            (MessageHeader::RecordBatch | MessageHeader::DictionaryBatch, None) => {
+                return Err(invalid(at, "data before the schema"));
+            }
+            (other, _) => return Err(unsupported(other, at)),
+        }
+        at = body.end;
+    }
+    let Some((schema, schema_at)) = schema else {
+        return Err(invalid(
+            0,
+            if data.is_empty() { "a table of zero bytes" } else { "a table without a schema" },
+        ));
+    };
+    Ok(Layout { schema, schema_at, frames, replaceable: true })
+}
+
+/// Walks a file by its footer: all dictionaries, then all record batches.
+pub(super) fn file(data: &[u8]) -> Result<Layout<'_>> {
+    let cut = || invalid(data.len(), "a table in the file format does not end as one: it may be cut short");
+    let tail =
+        data.len().checked_sub(4 + FILE_MAGIC.len()).filter(|tail| *tail >= HEAD_LEN).ok_or_else(cut)?;
+    if !data.ends_with(FILE_MAGIC) {
+        return Err(cut());
+    }
+    let footer_len = word(data, tail).and_then(|len| usize::try_from(len).ok()).ok_or_else(cut)?;
+    let footer_at = tail
+        .checked_sub(footer_len)
+        .filter(|at| *at >= HEAD_LEN && footer_len > 0)
+        .ok_or_else(|| invalid(tail, format!("the footer claims {footer_len} bytes, more than there are")))?;
+
+    let footer = verified!(root_as_footer_with_opts, &data[footer_at..tail], footer_at)?;
+    if footer.version() > MetadataVersion::V5 {
+        return Err(invalid(footer_at, "the footer has an unknown version"));
+    }
+    let schema = footer.schema().ok_or_else(|| invalid(footer_at, "the footer holds no schema"))?;
+
+    let dictionaries = footer.dictionaries().into_iter().flatten();
+    let batches = footer.recordBatches().into_iter().flatten();
+    let mut frames = Vec::new();
+    for (block, kind) in dictionaries
+        .map(|block| (block, MessageHeader::DictionaryBatch))
+        .chain(batches.map(|block| (block, MessageHeader::RecordBatch)))
+    {
+        frames.push(framed(&data[..footer_at], block, kind, footer_at)?);
+    }
+
+    // Blocks that share bytes would let 24 bytes of footer stand for a whole batch, any number of times.
+    let mut taken: Vec<_> = frames.iter().map(|frame| (frame.at, frame.body.end)).collect();
+    taken.sort_unstable();
+    match taken.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+        Some(pair) => Err(invalid(pair[1].0, "two blocks of the file overlap")),
+        None => Ok(Layout { schema, schema_at: footer_at, frames, replaceable: false }),
+    }
+}
+
+/// The message that a block of the footer points to; `data` ends where the footer starts.
+fn framed<'a>(data: &'a [u8], block: &Block, kind: MessageHeader, footer_at: usize) -> Result<Frame<'a>> {
+    let outside = || invalid(footer_at, "the footer has a block that lies outside the file's messages");
+    let at = usize::try_from(block.offset()).ok().filter(|at| *at >= HEAD_LEN).ok_or_else(outside)?;
+    let metadata_len = usize::try_from(block.metaDataLength()).map_err(|_| outside())?;
+    let block_body_len = usize::try_from(block.bodyLength()).map_err(|_| outside())?;
+    let body_at = at.checked_add(metadata_len).ok_or_else(outside)?;
+    if body_at.checked_add(block_body_len).is_none_or(|end| end > data.len()) {
+        return Err(outside());
+    }
+
+    let head = &data[..body_at];
+    let prefix = prefix(head, at)?.ok_or_else(|| invalid(at, "a block of the file holds no message"))?;
+    let metadata = take(head, prefix.metadata_at, prefix.metadata_len, at, "metadata")?;
+    let message = verified_message(&data[metadata], at)?;
+    if message.header_type() != kind {
+        return Err(unsupported(message.header_type(), at));
+    }
+    let body_len = body_len(message, at)?;
+    if body_len > block_body_len as u64 {
+        return Err(invalid(at, "a message is longer than its block in the footer"));
+    }
+    Ok(Frame { at, message, body: take(data, body_at, body_len, at, "body")? })
+}
+
+struct Prefix {
+    metadata_at: usize,
+    metadata_len: u64,
+}
+
+/// Reads a message's length, in either framing: since 0.15 a continuation marker of four 0xFF bytes comes first.
+///
+/// `None` at an end-of-stream marker.
+fn prefix(data: &[u8], at: usize) -> Result<Option<Prefix>> {
+    let cut = || invalid(at, "the input ends inside the length of a message");
+    let mut metadata_at = at + 4;
+    let mut len = word(data, at).ok_or_else(cut)?;
+    if len == -1 {
+        len = word(data, metadata_at).ok_or_else(cut)?;
+        metadata_at += 4;
+    }
+    let metadata_len = u64::try_from(len).map_err(|_| invalid(at, "a message has a negative length"))?;
+    Ok((metadata_len > 0).then_some(Prefix { metadata_at, metadata_len }))
+}
+
+fn word(data: &[u8], at: usize) -> Option<i32> {
+    data.get(at..)?.first_chunk().map(|bytes| i32::from_le_bytes(*bytes))
+}
+
+/// The range of `len` bytes from `from`, if the input has them; `at` is the message's start, for the error.
+fn take(data: &[u8], from: usize, len: u64, at: usize, part: &str) -> Result<Range<usize>> {
+    let left = data.len() - from;
+    match usize::try_from(len) {
+        Ok(len) if len <= left => Ok(from..from + len),
+        _ => Err(invalid(at, format!("a message claims {len} bytes of {part}, and {left} are left"))),
+    }
+}
+
+fn body_len(message: Message<'_>, at: usize) -> Result<u64> {
+    u64::try_from(message.bodyLength()).map_err(|_| invalid(at, "a message has a body of negative length"))
+}
+
+fn verified_message(metadata: &[u8], at: usize) -> Result<Message<'_>> {
+    let message = verified!(root_as_message_with_opts, metadata, at)?;
+    match message.version() {
+        MetadataVersion::V4 | MetadataVersion::V5 => Ok(message),
+        other => {
+            Err(invalid(at, format!("a message has the version {}; read are V4 and V5", version_name(other))))
+        }
+    }
+}
+
+fn version_name(version: MetadataVersion) -> String {
+    version.variant_name().map_or_else(|| version.0.to_string(), str::to_owned)
+}
+
+fn unsupported(kind: MessageHeader, at: usize) -> Error {
+    let name = kind.variant_name().unwrap_or("unknown");
+    invalid(at, format!("a message of the kind {name} where a batch is expected"))
+}
+
+/// Every file starts with its magic and two bytes of padding.
+const HEAD_LEN: usize = 8;
+
+/// Above what a schema of the deepest allowed nesting takes, so that its own, clearer error comes first.
+const MAX_FLATBUFFER_DEPTH: usize = 3 * super::schema::MAX_NESTING;

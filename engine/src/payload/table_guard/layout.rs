@@ -1,0 +1,259 @@
+//! Whether a batch's buffers lie inside its body and are long enough for the columns of its schema.
+
+use std::ops::Range;
+
+use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion, RecordBatch};
+use arrow_schema::{DataType, UnionMode};
+
+use super::{Budget, invalid};
+use crate::Result;
+
+/// Where the values of a batch are.
+pub(super) struct Values<'a> {
+    pub(super) data: &'a [u8],
+    /// `body.end <= data.len()`.
+    pub(super) body: Range<usize>,
+    pub(super) version: MetadataVersion,
+    /// Where the message starts.
+    pub(super) at: usize,
+}
+
+/// Checks a batch of the given columns, and charges every byte that its buffers hold once decompressed.
+pub(super) fn check<'t>(
+    batch: RecordBatch<'_>,
+    types: impl Iterator<Item = &'t DataType>,
+    values: &Values<'_>,
+    budget: &mut Budget,
+) -> Result<()> {
+    let at = values.at;
+    let rows =
+        u64::try_from(batch.length()).map_err(|_| invalid(at, "a batch has a negative number of rows"))?;
+    budget.charge(rows.div_ceil(8), at)?;
+    let codec = match batch.compression() {
+        None => None,
+        Some(body) if body.method() != BodyCompressionMethod::BUFFER => {
+            return Err(invalid(at, "a body is compressed in an unknown way"));
+        }
+        Some(body) => match body.codec() {
+            codec @ (CompressionType::LZ4_FRAME | CompressionType::ZSTD) => Some(codec),
+            _ => return Err(invalid(at, "a body is compressed with an unknown codec")),
+        },
+    };
+    let (Some(nodes), Some(buffers)) = (batch.nodes(), batch.buffers()) else {
+        return Err(invalid(at, "a batch lists no columns or no buffers"));
+    };
+    let mut cursor = Cursor {
+        nodes: nodes.iter(),
+        buffers: buffers.iter(),
+        view_counts: batch.variadicBufferCounts().into_iter().flatten(),
+        codec,
+        values,
+        budget,
+    };
+    for data_type in types {
+        cursor.column(data_type)?;
+    }
+    if cursor.nodes.next().is_some() || cursor.buffers.next().is_some() || cursor.view_counts.next().is_some()
+    {
+        return Err(invalid(at, "a batch has more columns or buffers than its schema"));
+    }
+    Ok(())
+}
+
+/// Takes a batch's lists apart in the order in which the columns use them.
+struct Cursor<'a, N, B, V> {
+    nodes: N,
+    buffers: B,
+    view_counts: V,
+    codec: Option<CompressionType>,
+    values: &'a Values<'a>,
+    budget: &'a mut Budget,
+}
+
+impl<'f, N, B, V> Cursor<'_, N, B, V>
+where
+    N: Iterator<Item = &'f arrow_ipc::FieldNode>,
+    B: Iterator<Item = &'f arrow_ipc::Buffer>,
+    V: Iterator<Item = i64>,
+{
+    /// Checks one column with all below it, and returns its number of rows.
+    fn column(&mut self, data_type: &DataType) -> Result<u64> {
+        let (rows, nulls) = self.node()?;
+        let validity = Need::at_least(if nulls > 0 { rows.div_ceil(8) } else { 0 });
+        let values = |width| Need::at_least(rows.saturating_mul(width));
+        // The decoder looks at these as at numbers, and panics at the fraction of one.
+        let numbers = |width| Need { len: rows.saturating_mul(width), unit: width };
+        // An empty column may leave out even the one offset that it should have.
+        let offset_count = if rows == 0 { 0 } else { rows.saturating_add(1) };
+        let offsets = |width| Need { len: offset_count.saturating_mul(width), unit: width };
+        let any = Need::at_least(0);
+        match data_type {
+            DataType::Null => self.no_bytes(rows)?,
+            DataType::Boolean => self.buffers([validity, Need::at_least(rows.div_ceil(8))])?,
+            DataType::Utf8 | DataType::Binary => self.buffers([validity, offsets(4), any])?,
+            DataType::LargeUtf8 | DataType::LargeBinary => self.buffers([validity, offsets(8), any])?,
+            DataType::Utf8View | DataType::BinaryView => {
+                self.buffers([validity, numbers(16)])?;
+                let missing = || invalid(self.values.at, "a batch does not say how many buffers a view has");
+                let count = self.view_counts.next().ok_or_else(missing)?;
+                let negative = |_| invalid(self.values.at, "a view has a negative number of buffers");
+                // Ends at the first buffer that is not there.
+                for _ in 0..u64::try_from(count).map_err(negative)? {
+                    self.buffers([any])?;
+                }
+            }
+            DataType::FixedSizeBinary(width) => {
+                self.no_bytes(rows)?;
+                self.buffers([validity, values(width.unsigned_abs().into())])?;
+            }
+            DataType::List(item) | DataType::Map(item, _) => {
+                self.buffers([validity, offsets(4)])?;
+                self.column(item.data_type())?;
+            }
+            DataType::LargeList(item) => {
+                self.buffers([validity, offsets(8)])?;
+                self.column(item.data_type())?;
+            }
+            DataType::ListView(item) => {
+                self.buffers([validity, numbers(4), numbers(4)])?;
+                self.column(item.data_type())?;
+            }
+            DataType::LargeListView(item) => {
+                self.buffers([validity, numbers(8), numbers(8)])?;
+                self.column(item.data_type())?;
+            }
+            DataType::FixedSizeList(item, size) => {
+                self.no_bytes(rows)?;
+                self.buffers([validity])?;
+                let items = self.column(item.data_type())?;
+                if items < rows.saturating_mul(size.unsigned_abs().into()) {
+                    return Err(invalid(self.values.at, "a fixed-size list has too few items"));
+                }
+            }
+            DataType::Struct(fields) => {
+                self.no_bytes(rows)?;
+                self.buffers([validity])?;
+                for field in fields {
+                    self.column(field.data_type())?;
+                }
+            }
+            DataType::RunEndEncoded(run_ends, run_values) => {
+                self.no_bytes(rows)?;
+                let (runs, _) = self.node()?;
+                let width = width(run_ends.data_type());
+                self.buffers([any, Need { len: runs.saturating_mul(width), unit: width }])?;
+                self.column(run_values.data_type())?;
+            }
+            DataType::Dictionary(keys, _) => self.buffers([validity, numbers(width(keys))])?,
+            DataType::Union(fields, mode) => {
+                if self.values.version < MetadataVersion::V5 {
+                    self.buffers([any])?;
+                }
+                self.buffers([values(1)])?;
+                // The decoder copies any other buffer that is misaligned, and panics at this one.
+                if *mode == UnionMode::Dense && !self.buffer(values(4))?.is_multiple_of(4) {
+                    return Err(invalid(self.values.at, "the offsets of a union are not aligned"));
+                }
+                for (_, field) in fields.iter() {
+                    self.column(field.data_type())?;
+                }
+            }
+            primitive => self.buffers([validity, values(width(primitive))])?,
+        }
+        Ok(rows)
+    }
+
+    /// The next column's rows and nulls; `nulls <= rows`.
+    fn node(&mut self) -> Result<(u64, u64)> {
+        let at = self.values.at;
+        let node =
+            self.nodes.next().ok_or_else(|| invalid(at, "a batch has fewer columns than its schema"))?;
+        match (u64::try_from(node.length()), u64::try_from(node.null_count())) {
+            (Ok(rows), Ok(nulls)) if nulls <= rows => Ok((rows, nulls)),
+            _ => Err(invalid(at, "a column has an impossible number of rows or nulls")),
+        }
+    }
+
+    /// Charges a bit for each row of a type whose rows may take no bytes, so that a claim of 2^62 rows has a price.
+    fn no_bytes(&mut self, rows: u64) -> Result<()> {
+        self.budget.charge(rows.div_ceil(8), self.values.at)
+    }
+
+    /// Takes one buffer for each need.
+    fn buffers<const COUNT: usize>(&mut self, needed: [Need; COUNT]) -> Result<()> {
+        needed.into_iter().try_for_each(|needed| self.buffer(needed).map(drop))
+    }
+
+    /// Takes one buffer, and returns where it starts in the body.
+    fn buffer(&mut self, needed: Need) -> Result<usize> {
+        let Values { data, ref body, at, .. } = *self.values;
+        let buffer =
+            self.buffers.next().ok_or_else(|| invalid(at, "a batch has fewer buffers than its schema"))?;
+        let outside = || invalid(at, "a batch has a buffer outside its body");
+        let from = usize::try_from(buffer.offset()).map_err(|_| outside())?;
+        let len = usize::try_from(buffer.length()).map_err(|_| outside())?;
+        let end = from.checked_add(len).ok_or_else(outside)?;
+        let bytes = data[body.clone()].get(from..end).ok_or_else(outside)?;
+
+        let start = body.start + from;
+        let held = match self.codec {
+            Some(codec) if len > 0 => unpacked_len(bytes, codec, start)?,
+            _ => len as u64,
+        };
+        self.budget.charge(held, start)?;
+        if held < needed.len {
+            let what = format!("a buffer of {held} bytes, and its column needs {}", needed.len);
+            return Err(invalid(start, what));
+        }
+        if !held.is_multiple_of(needed.unit) {
+            return Err(invalid(
+                start,
+                format!("a buffer of {held} bytes for numbers of {} bytes", needed.unit),
+            ));
+        }
+        Ok(from)
+    }
+}
+
+/// What a column asks of one buffer, in bytes.
+#[derive(Clone, Copy)]
+struct Need {
+    len: u64,
+    /// The length is a multiple of this; above 0.
+    unit: u64,
+}
+
+impl Need {
+    fn at_least(len: u64) -> Self {
+        Self { len, unit: 1 }
+    }
+}
+
+/// The length that a compressed buffer claims to have, if its codec can make so much of so little.
+fn unpacked_len(bytes: &[u8], codec: CompressionType, at: usize) -> Result<u64> {
+    let (prefix, packed) = bytes
+        .split_first_chunk::<8>()
+        .ok_or_else(|| invalid(at, "a compressed buffer is too short for its length"))?;
+    let packed_len = packed.len() as u64;
+    let claimed = match i64::from_le_bytes(*prefix) {
+        -1 => return Ok(packed_len), // stored as it is
+        claimed => {
+            u64::try_from(claimed).map_err(|_| invalid(at, "a compressed buffer has a negative length"))?
+        }
+    };
+    // LZ4 lengthens a match by 255 for a byte; the smallest ZSTD block is 3 bytes and makes at most 128 KiB.
+    let most = match codec {
+        CompressionType::LZ4_FRAME => packed_len.saturating_mul(255),
+        _ => packed_len.saturating_mul(128 * 1024 / 3 + 1),
+    };
+    if claimed > most {
+        let what = format!("a compressed buffer of {packed_len} bytes claims to unpack into {claimed}");
+        return Err(invalid(at, what));
+    }
+    Ok(claimed)
+}
+
+/// Bytes of one value of a type that has a fixed number of them; at least 1.
+fn width(data_type: &DataType) -> u64 {
+    data_type.primitive_width().map_or(1, |width| width as u64)
+}
