@@ -1,5 +1,6 @@
 //! One request and its answer, with every stage under a deadline.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -228,10 +229,9 @@ impl Reply {
         self.response.headers().get(name)?.to_str().ok()
     }
 
-    /// A header's value as text, however odd its bytes are.
-    pub(in crate::link) fn header_lossy(&self, name: &str) -> Option<String> {
-        let value = self.response.headers().get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    /// Every value of a header as text, however odd its bytes are.
+    pub(in crate::link) fn header_values(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        self.response.headers().get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// The body, to be read as it comes.
