@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::link::url::{Origin, Scheme};
+use crate::link::origin::{Origin, Scheme};
 use crate::{Error, ErrorKind, Result};
 
 /// Makes connections; reads the system's certificates once, when the first `https` origin asks for them.

@@ -23,8 +23,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::{Connector, Progress};
 use super::{Direction, HttpTimeouts};
+use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
-use crate::link::url::{LinkUrl, Origin};
+use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
 /// Plik answers errors with redirects to a web page unless the name begins with a known token; `plik_client` is one.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Reply;
 use crate::link::date::http_date;
-use crate::link::url::Origin;
+use crate::link::origin::Origin;
 use crate::{Error, ErrorKind};
 
 /// Which way the bytes go: it decides the kinds of errors.
