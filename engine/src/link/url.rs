@@ -39,8 +39,8 @@ impl LinkUrl {
     /// Parses the `data` of a link payload.
     ///
     /// # Errors
-    /// [`ErrorKind::LinkRefused`] for a URL that tries to look like another one: user info, backslashes, control
-    /// characters. [`ErrorKind::InvalidPayload`] for all else that is no absolute `http` or `https` URL: another
+    /// [`LinkRefused`](crate::ErrorKind::LinkRefused) for a URL that tries to look like another one: user info, backslashes, control
+    /// characters. [`InvalidPayload`](crate::ErrorKind::InvalidPayload) for all else that is no absolute `http` or `https` URL: another
     /// scheme, `http:/x`, no host, a host that is neither a name of letters, digits, `-` and `_` nor an IP address in
     /// its usual form (`127.1` and `0x7f.1` are refused), a port outside 1 to 65,535, more than
     /// [`MAX_LEN`](Self::MAX_LEN) bytes. The text is never repeated in the error.
