@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::origin::Origin;
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
-use super::url::{LinkUrl, Origin};
+use super::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
 type UploadHandler = Arc<dyn Fn(String, Bytes) -> BoxFuture<'static, Result<String>> + Send + Sync>;

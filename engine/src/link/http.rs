@@ -132,8 +132,8 @@ pub(super) async fn download(
     if reply.status() != 200 {
         return Err(status_error(Direction::Download, url.origin(), &reply, None));
     }
-    let encoding = reply.header("content-encoding").unwrap_or_default().trim();
-    if !encoding.is_empty() && !encoding.eq_ignore_ascii_case("identity") {
+    let plain = |encoding: &str| matches!(encoding.trim(), "" | "identity");
+    if !reply.header_values("content-encoding").all(|encoding| plain(&encoding.to_ascii_lowercase())) {
         let origin = url.origin();
         return Err(Error::new(
             ErrorKind::LinkRejected,

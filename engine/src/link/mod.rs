@@ -23,6 +23,7 @@ mod fetch;
 mod handler;
 #[cfg(feature = "plik")]
 mod http;
+mod origin;
 #[cfg(feature = "plik")]
 mod plik;
 mod policy;
@@ -35,9 +36,10 @@ pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
 pub use handler::HandlerStore;
 #[cfg(feature = "plik")]
 pub use http::{HttpStore, HttpTimeouts};
+pub use origin::{Origin, Scheme};
 #[cfg(feature = "plik")]
 pub use plik::{Lifetime, Plik};
 pub use policy::Policy;
 pub use retry::Retry;
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};
-pub use url::{LinkUrl, Origin, Scheme};
+pub use url::LinkUrl;

@@ -1,13 +1,12 @@
 //! The Plik store: uploads with a lifetime, links, deletion.
 
 mod form;
+mod join;
 mod options;
 mod reply;
 
 use std::fmt;
-use std::future::poll_fn;
-use std::sync::{Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hyper::Method;
@@ -15,11 +14,13 @@ use md5::{Digest, Md5};
 use tracing::Instrument;
 
 use self::form::{form, safe_name};
+use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
 use super::http::{Client, Direction, Reply, Request, download, snippet, status_error};
+use super::origin::{Origin, Scheme};
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
-use super::url::{LinkUrl, Origin, Scheme, encode_segment};
+use super::url::{LinkUrl, encode_segment};
 use crate::{Error, ErrorKind, Result};
 
 /// The most bytes of an answer that is read: Plik's own limit for descriptions of uploads.
@@ -52,8 +53,16 @@ pub struct Plik {
     verify_md5: bool,
     /// At least 1.
     parallel: usize,
-    /// What the server last said about its download domain; `None` until it said anything.
-    domain: Mutex<Option<Option<Base>>>,
+    domain: Mutex<Domain>,
+}
+
+/// What the server says about its download domain; the outer `Option` is whether it said anything.
+#[derive(Debug, Default, Clone)]
+struct Domain {
+    /// In its configuration.
+    announced: Option<Option<Base>>,
+    /// In its configuration or with an upload, whichever came last.
+    latest: Option<Option<Base>>,
 }
 
 impl LinkStore for Plik {
@@ -109,12 +118,12 @@ impl LinkStore for Plik {
     /// The download domain in the server's `/config`, if it has one.
     fn announced_origins(&self) -> BoxFuture<'_, Result<Vec<Origin>>> {
         Box::pin(async move {
-            let known = self.known_domain();
+            let known = self.domain().announced.clone();
             let domain = match known {
                 Some(domain) => domain,
                 None => {
                     let domain = self.fetch_config().await?;
-                    self.learn_domain(domain.as_ref());
+                    *self.domain() = Domain { announced: Some(domain.clone()), latest: Some(domain.clone()) };
                     domain
                 }
             };
@@ -123,8 +132,8 @@ impl LinkStore for Plik {
     }
 
     fn max_url_len(&self, name: &str) -> usize {
-        let domain = match self.known_domain() {
-            Some(domain) => domain.map_or(0, |base| base.as_str().len()),
+        let domain = match &self.domain().latest {
+            Some(domain) => domain.as_ref().map_or(0, |base| base.as_str().len()),
             None => MAX_DOMAIN,
         };
         let mut encoded = String::new();
@@ -157,7 +166,7 @@ impl Plik {
             .body("application/json", [Bytes::from(description)]);
         let mut reply = self.send(request, Direction::Upload, &[]).await?;
         let created = reply::created(&reply.read(MAX_ANSWER).await?).map_err(|why| self.nonsense(why))?;
-        self.learn_domain(created.domain.as_ref());
+        self.domain().latest = Some(created.domain.clone());
         Ok(created)
     }
 
@@ -289,20 +298,16 @@ impl Plik {
     /// Whether an origin is this server's, so that it may see the credentials for it.
     fn is_own(&self, origin: &Origin) -> bool {
         let base = self.base.url().origin();
+        // What is protected on the way to the server is not sent in the clear elsewhere.
+        let as_safe = origin.scheme() == Scheme::Https || base.scheme() == Scheme::Http;
+        let domain = self.domain().clone();
+        let domains = [domain.announced, domain.latest];
         origin == base
-            || self.known_domain().flatten().is_some_and(|domain| {
-                // What is protected on the way to the server is not sent in the clear elsewhere.
-                domain.url().origin() == origin
-                    && (origin.scheme() == Scheme::Https || base.scheme() == Scheme::Http)
-            })
+            || as_safe && domains.iter().flatten().flatten().any(|domain| domain.url().origin() == origin)
     }
 
-    fn known_domain(&self) -> Option<Option<Base>> {
-        self.domain.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn learn_domain(&self, domain: Option<&Base>) {
-        *self.domain.lock().unwrap_or_else(PoisonError::into_inner) = Some(domain.cloned());
+    fn domain(&self) -> MutexGuard<'_, Domain> {
+        self.domain.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -340,62 +345,5 @@ fn md5_of(chunks: Vec<Bytes>) -> impl Future<Output = Result<String>> + Send {
     async {
         task.await
             .map_err(|error| Error::new(ErrorKind::Bug, "the MD5 could not be computed").with_source(error))
-    }
-}
-
-/// Runs futures, at most `limit` at once, and returns their results in order.
-async fn join_in_order<'a, T>(
-    futures: impl Iterator<Item = BoxFuture<'a, T>> + Send,
-    limit: usize,
-) -> Vec<T> {
-    let mut waiting = futures.enumerate();
-    let mut running: Vec<(usize, BoxFuture<'a, T>)> = Vec::new();
-    let mut results: Vec<Option<T>> = Vec::new();
-    poll_fn(|cx| {
-        loop {
-            while running.len() < limit.max(1)
-                && let Some(next) = waiting.next()
-            {
-                results.push(None);
-                running.push(next);
-            }
-            let before = running.len();
-            running.retain_mut(|(index, future)| match future.as_mut().poll(cx) {
-                Poll::Ready(value) => {
-                    results[*index] = Some(value);
-                    false
-                }
-                Poll::Pending => true,
-            });
-            match running.len() {
-                0 if waiting.size_hint().1 == Some(0) || before == 0 => return Poll::Ready(()),
-                // There is room again.
-                now if now < before => {}
-                _ => return Poll::Pending,
-            }
-        }
-    })
-    .await;
-    // Every future has run to its end, so no result is missing.
-    results.into_iter().flatten().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn futures_run_in_parallel_and_answer_in_order() {
-        for (count, limit, rounds) in [(0, 3, 0), (1, 3, 1), (7, 3, 3), (7, 0, 7), (3, 100, 1)] {
-            let start = tokio::time::Instant::now();
-            let futures = (0..count).map(|n| {
-                Box::pin(async move {
-                    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-                    n
-                }) as BoxFuture<'_, _>
-            });
-            assert_eq!(join_in_order(futures, limit).await, (0..count).collect::<Vec<_>>());
-            assert_eq!(start.elapsed().as_secs(), rounds, "{count} with {limit} at once");
-        }
     }
 }

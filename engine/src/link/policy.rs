@@ -1,6 +1,7 @@
 //! Which links a receiver may fetch.
 
-use super::url::{LinkUrl, Origin};
+use super::origin::Origin;
+use super::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
 /// The origins that a receiver fetches links from; every other link is refused before a connection is made.

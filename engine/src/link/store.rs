@@ -7,7 +7,8 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
-use super::url::{LinkUrl, Origin};
+use super::origin::Origin;
+use super::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
 /// A boxed future, so that stores can be used as `dyn LinkStore`.

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-use crate::link::url::{Origin, Scheme};
+use crate::link::origin::{Origin, Scheme};
 use crate::{Error, ErrorKind, Result};
 
 /// Makes connections; reads the system's certificates once, when the first `https` origin asks for them.
@@ -188,5 +188,41 @@ impl AsyncWrite for Wire {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.writer().poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_answer_is_read_although_writing_has_failed() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let mut wire = Connector::default().connect(&origin, Arc::new(Progress::new())).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+
+        wire.write_all(b"never read").await.unwrap();
+        sleep(Duration::from_millis(50)).await;
+        peer.write_all(b"answer").await.unwrap();
+        // Closing with bytes unread resets the connection, so that every further write fails.
+        drop(peer);
+        sleep(Duration::from_millis(50)).await;
+
+        let write = timeout(Duration::from_millis(100), async {
+            loop {
+                wire.write_all(&[0; 65_536]).await.unwrap();
+            }
+        });
+        assert!(write.await.is_err(), "a write must neither fail nor go on");
+        let mut answer = [0; 6];
+        wire.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"answer");
     }
 }

@@ -1,5 +1,6 @@
 //! One request and its answer, with every stage under a deadline.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -22,8 +23,9 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::{Connector, Progress};
 use super::{Direction, HttpTimeouts};
+use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
-use crate::link::url::{LinkUrl, Origin};
+use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
 /// Plik answers errors with redirects to a web page unless the name begins with a known token; `plik_client` is one.
@@ -228,10 +230,9 @@ impl Reply {
         self.response.headers().get(name)?.to_str().ok()
     }
 
-    /// A header's value as text, however odd its bytes are.
-    pub(in crate::link) fn header_lossy(&self, name: &str) -> Option<String> {
-        let value = self.response.headers().get(name)?;
-        Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+    /// Every value of a header as text, however odd its bytes are.
+    pub(in crate::link) fn header_values(&self, name: &str) -> impl Iterator<Item = Cow<'_, str>> {
+        self.response.headers().get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
     /// The body, to be read as it comes.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use super::Reply;
 use crate::link::date::http_date;
-use crate::link::url::Origin;
+use crate::link::origin::Origin;
 use crate::{Error, ErrorKind};
 
 /// Which way the bytes go: it decides the kinds of errors.
@@ -86,7 +86,7 @@ pub(in crate::link) fn status_error(
 
 /// The status in a redirect such as `/#/?err=MESSAGE&errcode=404&uri=…`.
 fn hidden_status(reply: &Reply) -> Option<u16> {
-    let location = reply.header_lossy("location")?;
+    let location = reply.header_values("location").next()?;
     let (_, after) = location.split_once("errcode=")?;
     let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
     digits.parse().ok().filter(|status| (400..600).contains(status))

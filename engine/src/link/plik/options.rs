@@ -71,7 +71,7 @@ impl Plik {
             protect_uploads: false,
             verify_md5: false,
             parallel: 4,
-            domain: Mutex::new(None),
+            domain: Mutex::default(),
         })
     }
 
