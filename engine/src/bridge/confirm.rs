@@ -1,12 +1,15 @@
 //! Knowing that the server has processed something: a round trip on the same connection.
 //!
-//! The client's own flush only empties its buffer into the socket. Here a request goes to a subject that nobody listens
-//! on: the server handles a connection's commands in order, so its "no responders" comes after everything that was
-//! sent before. Where the user may not publish there, the refusal names the subject, and tells the same.
+//! The client's own flush only empties its buffer into the socket. Here a message goes to an inbox of our own: the
+//! server handles a connection's commands in order, so what comes back comes after everything that was sent before.
+//! It comes back as itself, or as "no responders" on a connection without echo. Where the user may not publish or
+//! subscribe there, the server's refusal names the inbox, and tells the same.
 
 use std::time::Duration;
 
-use async_nats::{Request, RequestErrorKind};
+use async_nats::Message;
+use bytes::Bytes;
+use futures_util::StreamExt as _;
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,26 +18,33 @@ use crate::error::{Error, ErrorKind, Result};
 const EVENT_LAG: Duration = Duration::from_millis(2);
 
 pub(super) async fn round_trip(inner: &Inner) -> Result<()> {
-    let subject = inner.client.new_inbox();
+    let inbox = inner.client.new_inbox();
     let mark = inner.events.mark();
-    let request =
-        inner.client.send_request(subject.clone(), Request::new().timeout(Some(inner.confirm_timeout)));
-    let answer = tokio::select! {
-        answer = request => answer,
-        () = inner.events.refused(mark, &subject) => return Ok(()),
+    let there_and_back = async {
+        let mut echo = inner.client.subscribe(inbox.clone()).await.map_err(stopped)?;
+        inner.client.publish_with_reply(inbox.clone(), inbox.clone(), Bytes::new()).await.map_err(stopped)?;
+        echo.next().await.map(|_| ()).ok_or_else(|| Error::new(ErrorKind::Disconnected, CLOSED))
     };
-    match answer {
-        Ok(_) => Ok(()),
-        Err(error) => match error.kind() {
-            RequestErrorKind::NoResponders => Ok(()),
-            RequestErrorKind::TimedOut => Err(Error::new(
+    tokio::select! {
+        back = tokio::time::timeout(inner.confirm_timeout, there_and_back) => back.unwrap_or_else(|_| {
+            Err(Error::new(
                 ErrorKind::Unconfirmed,
                 "the NATS server did not answer in time; what was sent before may or may not have arrived",
-            )
-            .with_source(error)),
-            _ => Err(Error::new(ErrorKind::Disconnected, "the NATS client cannot send").with_source(error)),
-        },
+            ))
+        }),
+        () = inner.events.refused(mark, &inbox) => Ok(()),
     }
+}
+
+/// Whether a message is somebody's round trip, which subscribers of all subjects get to see too.
+pub(super) fn is_probe(message: &Message) -> bool {
+    message.payload.is_empty() && message.reply.as_ref() == Some(&message.subject)
+}
+
+const CLOSED: &str = "the connection to the NATS server is closed";
+
+fn stopped(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
 }
 
 /// A round trip after a command about `subject`, which the server may have refused.

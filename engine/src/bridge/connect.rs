@@ -1,9 +1,11 @@
 //! Options, and connecting.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
+use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use super::events::Events;
@@ -175,7 +177,8 @@ impl BridgeBuilder {
         self
     }
 
-    /// Connects to a NATS server, such as `nats://localhost:4222` (several with commas between them).
+    /// Connects to a NATS server, such as `nats://localhost:4222` (several with commas between them). User and password,
+    /// or a token, may stand in the URL: `nats://user:password@host`.
     ///
     /// # Errors
     /// [`ConnectFailed`](ErrorKind::ConnectFailed) if there is no server, [`PermissionDenied`](ErrorKind::PermissionDenied)
@@ -189,7 +192,8 @@ impl BridgeBuilder {
                 server.trim().parse().map_err(|_| Error::new(ErrorKind::Misuse, "not a NATS server URL"))
             })
             .collect::<Result<_>>()?;
-        let options = std::mem::take(&mut self.nats_options).event_callback(self.events.callback());
+        let options = with_credentials(std::mem::take(&mut self.nats_options), &servers)?;
+        let options = options.event_callback(self.events.callback());
         let client = options.connect(servers).await.map_err(|error| {
             use async_nats::ConnectErrorKind as Kind;
             match error.kind() {
@@ -253,6 +257,21 @@ impl BridgeBuilder {
             }),
         }
     }
+}
+
+/// Takes user and password, or a token, from the first URL that has them: the client itself does not look there.
+fn with_credentials(options: ConnectOptions, servers: &[async_nats::ServerAddr]) -> Result<ConnectOptions> {
+    let Some(server) = servers.iter().find(|server| server.has_user_pass()) else { return Ok(options) };
+    let decoded = |text: &str| {
+        percent_decode_str(text).decode_utf8().map(Cow::into_owned).map_err(|_| {
+            Error::new(ErrorKind::Misuse, "the credentials in the NATS server URL are not valid UTF-8")
+        })
+    };
+    let user = decoded(server.username().unwrap_or_default())?;
+    Ok(match server.password() {
+        Some(password) => options.user_and_password(user, decoded(password)?),
+        None => options.token(user),
+    })
 }
 
 /// Where to download from without a store: any allowed origin, over HTTP.

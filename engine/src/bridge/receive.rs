@@ -111,9 +111,12 @@ impl Stream for Subscription {
             );
             return Poll::Ready(Some(Err(Error::new(ErrorKind::SlowConsumer, what))));
         }
-        self.subscriber
-            .poll_next_unpin(cx)
-            .map(|next| next.map(|message| Message::new(&self.bridge, message)))
+        loop {
+            match self.subscriber.poll_next_unpin(cx) {
+                Poll::Ready(Some(message)) if confirm::is_probe(&message) => {}
+                next => return next.map(|next| next.map(|message| Message::new(&self.bridge, message))),
+            }
+        }
     }
 }
 

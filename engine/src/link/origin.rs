@@ -64,7 +64,7 @@ impl Origin {
     /// [`ErrorKind::Misuse`] for anything else, a path included: an origin comes from the receiver's own configuration.
     pub fn parse(text: &str) -> Result<Self> {
         let misuse = |why: &str| Error::new(ErrorKind::Misuse, format!("not an origin: {why}"));
-        let (origin, rest) = parse_origin(text).map_err(|fault| misuse(fault.why()))?;
+        let (origin, rest) = parse_origin(text).map_err(misuse)?;
         if rest.is_empty() || rest == "/" {
             Ok(origin)
         } else {
@@ -132,58 +132,32 @@ impl fmt::Debug for Origin {
     }
 }
 
-/// Why a text is no URL for us.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Fault {
-    /// It is no absolute `http` or `https` URL.
-    Invalid(&'static str),
-    /// It is one that parsers are known to disagree about.
-    Deceptive(&'static str),
-}
-
-impl Fault {
-    pub(super) fn why(self) -> &'static str {
-        match self {
-            Self::Invalid(why) | Self::Deceptive(why) => why,
-        }
-    }
-
-    pub(super) fn kind(self) -> ErrorKind {
-        match self {
-            Self::Invalid(_) => ErrorKind::InvalidPayload,
-            Self::Deceptive(_) => ErrorKind::LinkRefused,
-        }
-    }
-}
-
-/// Splits off scheme, host and port; the rest begins with `/`, `?` or `#`, or is empty.
-pub(super) fn parse_origin(text: &str) -> Result<(Origin, &str), Fault> {
+/// Splits off scheme, host and port, or says why the text is no URL for us; the rest begins with `/`, `?` or `#`, or is empty.
+pub(super) fn parse_origin(text: &str) -> Result<(Origin, &str), &'static str> {
     if text.chars().any(char::is_control) {
-        return Err(Fault::Deceptive("it has control characters"));
+        return Err("it has control characters");
     }
     if text.contains('\\') {
-        return Err(Fault::Deceptive("it has a backslash"));
+        return Err("it has a backslash");
     }
-    let (scheme, rest) =
-        text.split_once("://").ok_or(Fault::Invalid("it is no absolute http or https URL"))?;
+    let (scheme, rest) = text.split_once("://").ok_or("it is no absolute http or https URL")?;
     let scheme = match scheme {
         _ if scheme.eq_ignore_ascii_case("http") => Scheme::Http,
         _ if scheme.eq_ignore_ascii_case("https") => Scheme::Https,
-        _ => return Err(Fault::Invalid("its scheme is neither http nor https")),
+        _ => return Err("its scheme is neither http nor https"),
     };
     let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
     if authority.contains('@') {
-        return Err(Fault::Deceptive("it has user info in front of the host"));
+        return Err("it has user info in front of the host");
     }
     let (host, port) = match authority.strip_prefix('[') {
         Some(inner) => {
-            let (address, after) =
-                inner.split_once(']').ok_or(Fault::Invalid("its IPv6 address has no end"))?;
+            let (address, after) = inner.split_once(']').ok_or("its IPv6 address has no end")?;
             // `from_str` refuses zones (`%eth0`), which would have no meaning on another machine.
-            Ipv6Addr::from_str(address).map_err(|_| Fault::Invalid("its IPv6 address is not valid"))?;
+            Ipv6Addr::from_str(address).map_err(|_| "its IPv6 address is not valid")?;
             let port = match after {
                 "" => "",
-                _ => after.strip_prefix(':').ok_or(Fault::Invalid("there is text after its IPv6 address"))?,
+                _ => after.strip_prefix(':').ok_or("there is text after its IPv6 address")?,
             };
             (&authority[..address.len() + 2], port)
         }
@@ -196,35 +170,33 @@ pub(super) fn parse_origin(text: &str) -> Result<(Origin, &str), Fault> {
     // An empty port (`http://host:/`) is allowed by RFC 3986 and means the default.
     let port = match port {
         "" => scheme.default_port(),
-        _ if port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()) => port
-            .parse()
-            .ok()
-            .filter(|&port| port != 0)
-            .ok_or(Fault::Invalid("its port is not between 1 and 65535"))?,
-        _ => return Err(Fault::Invalid("its port is no number between 1 and 65535")),
+        _ if port.len() <= 5 && port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().ok().filter(|&port| port != 0).ok_or("its port is not between 1 and 65535")?
+        }
+        _ => return Err("its port is no number between 1 and 65535"),
     };
     Ok((Origin { scheme, host: host.to_ascii_lowercase().into(), port }, rest))
 }
 
 /// Accepts DNS names and dotted IPv4 addresses, and no spelling that resolvers read in more than one way.
-fn check_host(host: &str) -> Result<(), Fault> {
+fn check_host(host: &str) -> Result<(), &'static str> {
     if host.is_empty() {
-        return Err(Fault::Invalid("it has no host"));
+        return Err("it has no host");
     }
     // A dot at the end makes a name absolute; it stays, and is another origin than the name without.
     let labels = host.strip_suffix('.').unwrap_or(host);
     if host.len() > 253 || labels.split('.').any(|label| label.is_empty() || label.len() > 63) {
-        return Err(Fault::Invalid("its host is no valid name"));
+        return Err("its host is no valid name");
     }
     if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
-        return Err(Fault::Invalid("its host has characters other than letters, digits, '-', '_' and '.'"));
+        return Err("its host has characters other than letters, digits, '-', '_' and '.'");
     }
     let last = labels.rsplit('.').next().unwrap_or_default();
     let numeric = last.bytes().all(|byte| byte.is_ascii_digit())
         || last.get(..2).is_some_and(|prefix| prefix.eq_ignore_ascii_case("0x"));
     // `127.1`, `2130706433` and `0x7f.1` are the local machine to some resolvers and nonsense to others.
     if numeric && (host.ends_with('.') || Ipv4Addr::from_str(host).is_err()) {
-        return Err(Fault::Invalid("its host looks like an IPv4 address but is not four decimal numbers"));
+        return Err("its host looks like an IPv4 address but is not four decimal numbers");
     }
     Ok(())
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::origin::{Fault, Origin, Scheme, parse_origin};
-use crate::{Error, Result};
+use super::origin::{Origin, Scheme, parse_origin};
+use crate::{Error, ErrorKind, Result};
 
 /// An absolute `http` or `https` URL, fit to be put into a request line.
 ///
@@ -39,15 +39,15 @@ impl LinkUrl {
     /// Parses the `data` of a link payload.
     ///
     /// # Errors
-    /// [`LinkRefused`](crate::ErrorKind::LinkRefused) for a URL that tries to look like another one: user info, backslashes, control
-    /// characters. [`InvalidPayload`](crate::ErrorKind::InvalidPayload) for all else that is no absolute `http` or `https` URL: another
-    /// scheme, `http:/x`, no host, a host that is neither a name of letters, digits, `-` and `_` nor an IP address in
-    /// its usual form (`127.1` and `0x7f.1` are refused), a port outside 1 to 65,535, more than
-    /// [`MAX_LEN`](Self::MAX_LEN) bytes. The text is never repeated in the error.
+    /// [`LinkRefused`](crate::ErrorKind::LinkRefused) for all that is no absolute `http` or `https` URL (another scheme,
+    /// `http:/x`, no host, a host that is neither a name of letters, digits, `-` and `_` nor an IP address in its usual
+    /// form, as `127.1` and `0x7f.1` are not, a port outside 1 to 65,535, more than [`MAX_LEN`](Self::MAX_LEN) bytes),
+    /// and for what parsers disagree about: user info, backslashes, control characters. The text is never repeated in
+    /// the error.
     pub fn parse(text: &str) -> Result<Self> {
-        let error = |fault: Fault| Error::new(fault.kind(), format!("not a usable link: {}", fault.why()));
+        let error = |why| Error::new(ErrorKind::LinkRefused, format!("not a usable link: {why}"));
         if text.len() > Self::MAX_LEN {
-            return Err(error(Fault::Invalid("it is longer than 8192 bytes")));
+            return Err(error("it is longer than 8192 bytes"));
         }
         let (origin, rest) = parse_origin(text).map_err(error)?;
 
@@ -287,13 +287,10 @@ mod tests {
             "http://[v1.x]/x",
             "http://::1/x",
         ] {
-            assert_eq!(kind(text), Some(ErrorKind::InvalidPayload), "{text:?}");
+            assert_eq!(kind(text), Some(ErrorKind::LinkRefused), "{text:?}");
         }
-        assert_eq!(kind(&format!("http://{}/x", "a".repeat(64))), Some(ErrorKind::InvalidPayload));
-        assert_eq!(
-            kind(&format!("http://h/{}", "a".repeat(LinkUrl::MAX_LEN))),
-            Some(ErrorKind::InvalidPayload)
-        );
+        assert_eq!(kind(&format!("http://{}/x", "a".repeat(64))), Some(ErrorKind::LinkRefused));
+        assert_eq!(kind(&format!("http://h/{}", "a".repeat(LinkUrl::MAX_LEN))), Some(ErrorKind::LinkRefused));
     }
 
     #[test]

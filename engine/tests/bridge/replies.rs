@@ -1,0 +1,121 @@
+//! Request and reply.
+
+use std::time::Duration;
+
+use natsbridge::{Bridge, Dialect, ErrorKind};
+use serde_json::json;
+
+use crate::nats::NatsServer;
+use crate::{kind, next};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_answers_its_request_in_its_dialect() {
+    let nats = NatsServer::start();
+    let backend = Bridge::builder().sender_name("backend").connect(nats.url()).await.unwrap();
+    let mut requests = backend.subscribe("/api/query").await.unwrap();
+    let responder = tokio::spawn(async move {
+        for _ in 0..2 {
+            let request = next(&mut requests).await.unwrap();
+            assert_eq!(request.msg_purpose(), "request");
+            assert_eq!(request.nats_reply(), Some(request.reply_to()));
+            assert_eq!(request.reply_to_msg_id(), "cmd-001");
+            let query = request.payload("query").unwrap().json_value().await.unwrap();
+            request.reply().dictionary("result", &json!({"rows": 2, "query": query})).await.unwrap();
+        }
+    });
+    let frontend =
+        Bridge::builder().sender_name("frontend").sender_id("f-1").connect(nats.url()).await.unwrap();
+    for dialect in [Dialect::Camel, Dialect::Snake] {
+        let reply = frontend
+            .request("/api/query")
+            .dictionary("query", &json!("SELECT 1"))
+            .dialect(dialect)
+            .correlation_id("c-9")
+            .msg_id("m-9")
+            .reply_to_msg_id("cmd-001")
+            .await
+            .unwrap();
+        assert_eq!(reply.dialect(), dialect);
+        assert_eq!(
+            (reply.msg_purpose(), reply.correlation_id(), reply.reply_to_msg_id()),
+            ("response", "c-9", "m-9")
+        );
+        assert_eq!((reply.receiver_name(), reply.receiver_id()), ("frontend", "f-1"));
+        assert_eq!((reply.sender_name(), reply.reply_to()), ("backend", ""));
+        let result = reply.payload("result").unwrap().json_value().await.unwrap();
+        assert_eq!(result, json!({"rows": 2, "query": "SELECT 1"}));
+    }
+    responder.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reply_on_a_shared_subject_is_found_by_its_correlation_id() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    let mut requests = bridge.subscribe("ask").await.unwrap();
+    let other = bridge.clone();
+    let responder = tokio::spawn(async move {
+        let request = next(&mut requests).await.unwrap();
+        assert_eq!(request.reply_to(), "/api/response");
+        other.client().publish("/api/response", "garbage".into()).await.unwrap();
+        other.send("/api/response").text("a", "somebody else's").await.unwrap();
+        // A port that knows only the envelope's field answers there.
+        let correlation_id = request.correlation_id().to_owned();
+        other.send("/api/response").correlation_id(correlation_id).text("a", "ours").await.unwrap();
+    });
+    let reply = bridge.request("ask").reply_to("/api/response").await.unwrap();
+    assert_eq!(reply.payload("a").unwrap().text().await.unwrap(), "ours");
+    responder.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_nobody_answers_say_so() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    assert_eq!(kind(bridge.request("nobody").text("a", "b").await), ErrorKind::NoResponders);
+    let _listener = bridge.subscribe("silent").await.unwrap();
+    let error = bridge.request("silent").timeout(Duration::from_millis(100)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TimedOut);
+    assert!(error.is_retryable());
+    assert_eq!(kind(bridge.request("x").reply_to("a b").await), ErrorKind::InvalidSubject);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_reply_on_the_own_inbox_is_an_error() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    let mut requests = bridge.subscribe("ask").await.unwrap();
+    let client = bridge.client().clone();
+    tokio::spawn(async move {
+        let request = next(&mut requests).await.unwrap();
+        client.publish(request.nats_reply().unwrap().to_owned(), "{}".into()).await.unwrap();
+    });
+    assert_eq!(kind(bridge.request("ask").await), ErrorKind::Malformed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_replied_to_an_address_of_the_server_or_to_nobody() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    let mut messages = bridge.subscribe("m").await.unwrap();
+    let body = |reply_to: &str| format!("{{\"replyTo\":\"{reply_to}\",\"payloads\":[]}}");
+    for (nats_reply, reply_to, expected) in [
+        ("$JS.ACK.S.C.1.1.1.1.0", "", None),
+        ("$JS.ACK.S.C.1.1.1.1.0", "app.r", Some("app.r")),
+        ("inbox", "app.r", Some("inbox")),
+    ] {
+        bridge.client().publish_with_reply("m", nats_reply, body(reply_to).into()).await.unwrap();
+        let message = next(&mut messages).await.unwrap();
+        assert_eq!(message.reply_address(), expected);
+        match expected {
+            None => assert_eq!(kind(message.reply().text("a", "b").await), ErrorKind::Misuse),
+            Some(subject) => {
+                let mut replies = bridge.subscribe(subject).await.unwrap();
+                message.reply().text("a", "b").await.unwrap();
+                assert_eq!(next(&mut replies).await.unwrap().subject(), subject);
+            }
+        }
+    }
+    bridge.client().publish("m", body("$SYS.x").into()).await.unwrap();
+    assert_eq!(kind(next(&mut messages).await.unwrap().reply().await), ErrorKind::Misuse);
+}
