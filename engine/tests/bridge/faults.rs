@@ -61,8 +61,12 @@ async fn permission_violations_become_errors() {
 
     // The same for a client that was connected elsewhere, with the bridge's callback.
     let events = Events::new();
-    let client =
-        async_nats::ConnectOptions::new().event_callback(events.callback()).connect(&url).await.unwrap();
+    let client = async_nats::ConnectOptions::new()
+        .user_and_password("u".into(), "p".into())
+        .event_callback(events.callback())
+        .connect(nats.url())
+        .await
+        .unwrap();
     let bridge = Bridge::builder().events(events).delivery(Delivery::Flushed).from_client(client);
     assert_eq!(kind(bridge.send("secret.x").text("a", "b").await), ErrorKind::PermissionDenied);
     bridge.send("open.x").text("a", "b").await.unwrap();
@@ -124,6 +128,11 @@ async fn a_server_that_freezes_does_not_hang_the_sender() {
 fn signal(pid: u32, name: &str) {
     let status = std::process::Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
     assert!(status.success());
+    // A stopped process shows as such once the signal has arrived.
+    let stopped = || std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    while stopped() != (name == "-STOP") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
