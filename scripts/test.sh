@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Installs what the tests need and runs them all: test.sh [--quick]
+#
+# A fresh machine needs Rust, a C compiler, Python 3.11 and Node 20; everything else is installed below .cache/ and
+# in conformance/peers/node. --quick leaves out the lints and the demo.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/lib/nats.sh
+source scripts/lib/nats.sh
+
+quick=false
+case "${1:-}" in
+    "") ;;
+    --quick) quick=true ;;
+    *)
+        echo "usage: $0 [--quick]" >&2
+        exit 2
+        ;;
+esac
+
+failed=()
+started=$SECONDS
+
+# step NAME COMMAND...: runs it, says how long it took, and goes on whatever happens.
+step() {
+    local name=$1 begun=$SECONDS
+    shift
+    echo "=== $name"
+    if "$@"; then
+        echo "=== $name: ok ($((SECONDS - begun)) s)"
+    else
+        echo "=== $name: FAILED ($((SECONDS - begun)) s)" >&2
+        failed+=("$name")
+    fi
+}
+
+step "a nats-server" ensure_nats_server
+step "the Python and Node peers" conformance/peers/setup.sh
+# The tests of the peers among themselves use the same server.
+step "what the engine pulls in" scripts/core-deps.sh
+step "the minimum Rust version" scripts/msrv.sh
+step "the tests" cargo test --locked --workspace
+step "the codec core alone" cargo test --locked -p natsbridge --no-default-features
+step "the peers among themselves" .cache/peers-venv/bin/python conformance/peers/selftest.py
+if ! $quick; then
+    step "format, lints and documentation" scripts/check.sh
+    step "the demo" scripts/demo.sh
+fi
+
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'test: failed: %s\n' "${failed[@]}" >&2
+    exit 1
+fi
+echo "test: all passed in $((SECONDS - started)) s"
