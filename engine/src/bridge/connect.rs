@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use super::events::Events;
-use super::send::Delivery;
+use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};

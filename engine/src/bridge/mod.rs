@@ -8,12 +8,16 @@
 
 mod confirm;
 mod connect;
+mod draft;
 mod events;
+mod outgoing;
+mod receipt;
 mod receive;
 mod request;
 mod send;
 mod smart;
 mod subject;
+mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,9 +25,10 @@ use std::time::Duration;
 
 pub use self::connect::BridgeBuilder;
 pub use self::events::{Counters, Events};
+pub use self::receipt::{Delivery, Receipt, SentPayload};
 pub use self::receive::{Message, ReceivedPayload, Subscription};
 pub use self::request::RequestMessage;
-pub use self::send::{Delivery, Receipt, SendMessage, SentPayload};
+pub use self::send::SendMessage;
 pub use self::smart::{
     ReceivedEnvelope, SmartData, SmartMessage, SmartReceive, SmartSend, blocking, smartreceive, smartsend,
 };

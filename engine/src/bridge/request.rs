@@ -8,7 +8,9 @@ use async_nats::StatusCode;
 use futures_util::StreamExt as _;
 use tracing::Instrument as _;
 
-use super::send::{Delivery, Draft, SendMessage, send};
+use super::draft::Draft;
+use super::receipt::Delivery;
+use super::send::{SendMessage, send};
 use super::{Bridge, Message, subject};
 use crate::error::{Error, ErrorKind, Result};
 

@@ -1,0 +1,276 @@
+//! A message as far as the caller has described it, and the builder methods that describe it.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::receipt::Delivery;
+use super::request::RequestMessage;
+use super::send::SendMessage;
+use crate::envelope::{Dialect, Metadata};
+use crate::error::{Error, ErrorKind, Result};
+use crate::payload::Payload;
+
+/// The message as far as the caller has described it.
+pub(super) struct Draft {
+    pub(super) subject: String,
+    /// The NATS reply subject to publish with.
+    pub(super) nats_reply: Option<String>,
+    pub(super) payloads: Vec<Payload>,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) dialect: Option<Dialect>,
+    pub(super) threshold: Option<u64>,
+    pub(super) delivery: Option<Delivery>,
+    pub(super) correlation_id: Option<String>,
+    pub(super) msg_id: Option<String>,
+    pub(super) send_to: Option<String>,
+    pub(super) purpose: Option<String>,
+    pub(super) sender_name: Option<String>,
+    pub(super) sender_id: Option<String>,
+    pub(super) receiver_name: String,
+    pub(super) receiver_id: String,
+    pub(super) reply_to: String,
+    pub(super) reply_to_msg_id: String,
+    pub(super) metadata: Option<Metadata>,
+    /// The first mistake.
+    pub(super) error: Option<Error>,
+}
+
+impl Draft {
+    pub(super) fn new(subject: String) -> Self {
+        Self {
+            subject,
+            nats_reply: None,
+            payloads: Vec::new(),
+            headers: Vec::new(),
+            dialect: None,
+            threshold: None,
+            delivery: None,
+            correlation_id: None,
+            msg_id: None,
+            send_to: None,
+            purpose: None,
+            sender_name: None,
+            sender_id: None,
+            receiver_name: String::new(),
+            receiver_id: String::new(),
+            reply_to: String::new(),
+            reply_to_msg_id: String::new(),
+            metadata: None,
+            error: None,
+        }
+    }
+
+    fn add(&mut self, payload: Result<Payload>) {
+        match payload {
+            Ok(payload) => self.payloads.push(payload),
+            Err(error) => {
+                let index = self.payloads.len();
+                self.error.get_or_insert_with(|| error.in_payload(index));
+            }
+        }
+    }
+
+    fn note<T>(&mut self, result: Result<T>) {
+        if let Err(error) = result {
+            self.error.get_or_insert(error);
+        }
+    }
+}
+
+/// The methods that describe a message, for every builder that has a draft.
+macro_rules! message_builder {
+    ($builder:ty) => {
+        impl $builder {
+            /// Adds a payload that is ready.
+            pub fn payload(mut self, payload: Payload) -> Self {
+                self.draft.add(Ok(payload));
+                self
+            }
+
+            /// Adds several payloads that are ready.
+            pub fn payloads(mut self, payloads: impl IntoIterator<Item = Payload>) -> Self {
+                payloads.into_iter().for_each(|payload| self.draft.add(Ok(payload)));
+                self
+            }
+
+            /// Adds text.
+            pub fn text(self, dataname: impl Into<String>, text: impl Into<String>) -> Self {
+                self.payload(Payload::text(dataname, text))
+            }
+
+            /// Adds a value as JSON; see [`Payload::dictionary`].
+            pub fn dictionary(
+                mut self,
+                dataname: impl Into<String>,
+                value: &(impl Serialize + ?Sized),
+            ) -> Self {
+                self.draft.add(Payload::dictionary(dataname, value));
+                self
+            }
+
+            /// Adds rows as JSON; see [`Payload::json_table`].
+            pub fn json_table(
+                mut self,
+                dataname: impl Into<String>,
+                rows: &(impl Serialize + ?Sized),
+            ) -> Self {
+                self.draft.add(Payload::json_table(dataname, rows));
+                self
+            }
+
+            /// Adds record batches as an Arrow table; see [`Payload::table`].
+            #[cfg(feature = "table")]
+            pub fn table(
+                mut self,
+                dataname: impl Into<String>,
+                batches: &[arrow_array::RecordBatch],
+            ) -> Self {
+                self.draft.add(Payload::table(dataname, batches));
+                self
+            }
+
+            /// Adds an image file's bytes.
+            pub fn image(self, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+                self.payload(Payload::image(dataname, bytes))
+            }
+
+            /// Adds an audio file's bytes.
+            pub fn audio(self, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+                self.payload(Payload::audio(dataname, bytes))
+            }
+
+            /// Adds a video file's bytes.
+            pub fn video(self, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+                self.payload(Payload::video(dataname, bytes))
+            }
+
+            /// Adds any bytes.
+            pub fn binary(self, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+                self.payload(Payload::binary(dataname, bytes))
+            }
+
+            /// Adds bytes under any type's name; see [`Payload::other`].
+            pub fn other(
+                mut self,
+                type_name: impl Into<std::borrow::Cow<'static, str>>,
+                dataname: impl Into<String>,
+                bytes: impl Into<Bytes>,
+            ) -> Self {
+                self.draft.add(Payload::other(type_name, dataname, bytes));
+                self
+            }
+
+            /// Adds a key to the metadata of the payload that was added last.
+            pub fn payload_metadata(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+                let result = match self.draft.payloads.pop() {
+                    Some(payload) => {
+                        payload.with_metadata(key, value).map(|payload| self.draft.payloads.push(payload))
+                    }
+                    None => Err(Error::new(ErrorKind::Misuse, "payload_metadata needs a payload before it")),
+                };
+                self.draft.note(result);
+                self
+            }
+
+            /// Adds a key to the message's metadata.
+            pub fn metadata(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
+                let metadata = self.draft.metadata.get_or_insert_default();
+                let result = metadata.insert(key, value).map(|_| ());
+                self.draft.note(result);
+                self
+            }
+
+            /// Sets `correlationId`. Default: a new UUID.
+            pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
+                self.draft.correlation_id = Some(id.into());
+                self
+            }
+
+            /// Sets `msgId`. Default: a new UUID.
+            pub fn msg_id(mut self, id: impl Into<String>) -> Self {
+                self.draft.msg_id = Some(id.into());
+                self
+            }
+
+            /// Sets `sendTo`. Default: the subject.
+            pub fn send_to(mut self, subject: impl Into<String>) -> Self {
+                self.draft.send_to = Some(subject.into());
+                self
+            }
+
+            /// Sets `msgPurpose`. Default `chat`; `request` for a request, `response` for a reply.
+            pub fn purpose(mut self, purpose: impl Into<String>) -> Self {
+                self.draft.purpose = Some(purpose.into());
+                self
+            }
+
+            /// Sets `senderName`. Default: the bridge's.
+            pub fn sender_name(mut self, name: impl Into<String>) -> Self {
+                self.draft.sender_name = Some(name.into());
+                self
+            }
+
+            /// Sets `senderId`. Default: the bridge's.
+            pub fn sender_id(mut self, id: impl Into<String>) -> Self {
+                self.draft.sender_id = Some(id.into());
+                self
+            }
+
+            /// Sets `receiverName`.
+            pub fn receiver(mut self, name: impl Into<String>) -> Self {
+                self.draft.receiver_name = name.into();
+                self
+            }
+
+            /// Sets `receiverId`.
+            pub fn receiver_id(mut self, id: impl Into<String>) -> Self {
+                self.draft.receiver_id = id.into();
+                self
+            }
+
+            /// Sets `replyTo`. A request listens there for its reply, instead of on an inbox of its own.
+            pub fn reply_to(mut self, subject: impl Into<String>) -> Self {
+                self.draft.reply_to = subject.into();
+                self
+            }
+
+            /// Sets `replyToMsgId`.
+            pub fn reply_to_msg_id(mut self, id: impl Into<String>) -> Self {
+                self.draft.reply_to_msg_id = id.into();
+                self
+            }
+
+            /// Adds a NATS header. Other ports ignore headers.
+            pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+                self.draft.headers.push((name.into(), value.into()));
+                self
+            }
+
+            /// From how many raw bytes on a payload travels by link. Default: the bridge's.
+            pub fn threshold(mut self, bytes: u64) -> Self {
+                self.draft.threshold = Some(bytes);
+                self
+            }
+
+            /// Which spelling of the keys to write. Default: the bridge's; a reply's is that of the request.
+            pub fn dialect(mut self, dialect: Dialect) -> Self {
+                self.draft.dialect = Some(dialect);
+                self
+            }
+        }
+
+        impl fmt::Debug for $builder {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($builder))
+                    .field("subject", &self.draft.subject)
+                    .field("payloads", &self.draft.payloads)
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+message_builder!(SendMessage);
+message_builder!(RequestMessage);

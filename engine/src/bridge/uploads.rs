@@ -1,0 +1,155 @@
+//! The uploads of one message, which are taken back unless the message goes out.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tracing::Instrument as _;
+
+use super::Inner;
+use super::outgoing::Outgoing;
+use crate::envelope::{Metadata, Transport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::link::{LinkStore, Upload, Uploaded};
+use crate::payload::Payload;
+use crate::timestamp;
+
+/// The payload's own metadata, and what every link carries.
+pub(super) fn link_metadata(
+    payload: &Payload,
+    sha256: &[u8; 32],
+    expires_at: Option<SystemTime>,
+) -> Metadata {
+    let mut metadata = payload.metadata().cloned().unwrap_or_default();
+    let digest: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+    metadata.set("sha256", &digest);
+    if let Some(time) = expires_at {
+        metadata.set("expiresAt", &timestamp::format(time));
+    }
+    metadata
+}
+
+/// A payload that is on the file server.
+pub(super) struct Stored {
+    pub(super) uploaded: Uploaded,
+    pub(super) sha256: [u8; 32],
+}
+
+/// The uploads of one message. They are deleted unless [`keep`](Self::keep) says that the message is out.
+pub(super) struct Uploads {
+    /// One for each payload; `None` for direct ones.
+    pub(super) done: Vec<Option<Stored>>,
+    store: Option<Arc<dyn LinkStore>>,
+}
+
+impl Uploads {
+    pub(super) async fn start(
+        inner: &Inner,
+        message: &Outgoing<'_>,
+        transports: &[Transport],
+    ) -> Result<Self> {
+        let links: Vec<usize> =
+            (0..transports.len()).filter(|&index| transports[index] == Transport::Link).collect();
+        let mut uploads =
+            Self { done: transports.iter().map(|_| None).collect(), store: inner.store.clone() };
+        if links.is_empty() {
+            return Ok(uploads);
+        }
+        // The planner makes no link without a store.
+        let Some(store) = &inner.store else {
+            return Err(Error::new(ErrorKind::Bug, "a link without a store"));
+        };
+        let digests =
+            digests(links.iter().map(|&index| message.payloads[index].chunks().to_vec()).collect()).await?;
+        let batch = links
+            .iter()
+            .map(|&index| {
+                let payload = &message.payloads[index];
+                Upload::from_chunks(payload.dataname(), payload.chunks().to_vec())
+            })
+            .collect();
+        let correlation_id = message.fields.draft.correlation_id.as_deref();
+        let span = tracing::info_span!("upload", correlation_id, count = links.len());
+        let results = store.upload_batch(batch).instrument(span).await;
+        let mut failed = None;
+        let mut results = results.into_iter();
+        for (&index, sha256) in links.iter().zip(digests) {
+            match results.next() {
+                Some(Ok(uploaded)) => uploads.done[index] = Some(Stored { uploaded, sha256 }),
+                Some(Err(error)) => {
+                    failed.get_or_insert_with(|| error.in_payload(index));
+                }
+                None => {
+                    let what = "the store returned fewer results than it was given uploads";
+                    failed
+                        .get_or_insert_with(|| Error::new(ErrorKind::UploadRejected, what).in_payload(index));
+                }
+            }
+        }
+        match failed {
+            None => Ok(uploads),
+            Some(error) => Err(uploads.undo(error).await),
+        }
+    }
+
+    /// The message is out: what it refers to stays for its lifetime.
+    pub(super) fn keep(mut self) {
+        self.done.clear();
+    }
+
+    /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it.
+    pub(super) async fn undo(mut self, error: Error) -> Error {
+        let done = std::mem::take(&mut self.done);
+        let Some(store) = self.store.clone() else { return error };
+        match delete_all(&*store, done).await {
+            Ok(()) => error,
+            Err(cleanup) => error.with_cleanup(cleanup),
+        }
+    }
+}
+
+impl Drop for Uploads {
+    /// A send that is dropped half-way leaves nothing behind, as far as there is still a runtime to delete it with.
+    fn drop(&mut self) {
+        let done = std::mem::take(&mut self.done);
+        let (Some(store), true) = (self.store.clone(), done.iter().any(Option::is_some)) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = delete_all(&*store, done).await {
+                    tracing::warn!(%error, "an abandoned upload could not be deleted");
+                }
+            });
+        }
+    }
+}
+
+async fn delete_all(store: &dyn LinkStore, done: Vec<Option<Stored>>) -> Result<()> {
+    let mut first = Ok(());
+    for stored in done.into_iter().flatten() {
+        if let Err(error) = store.delete(&stored.uploaded).await
+            && first.is_ok()
+        {
+            first = Err(error);
+        }
+    }
+    first
+}
+
+/// The SHA-256 of each payload. Hashing takes about a millisecond for a megabyte, so it is kept off the runtime's
+/// own threads.
+async fn digests(payloads: Vec<Vec<Bytes>>) -> Result<Vec<[u8; 32]>> {
+    let hash = move || {
+        payloads
+            .iter()
+            .map(|chunks| {
+                let mut hash = Sha256::new();
+                chunks.iter().for_each(|chunk| hash.update(chunk));
+                hash.finalize().into()
+            })
+            .collect()
+    };
+    tokio::task::spawn_blocking(hash)
+        .await
+        .map_err(|error| Error::new(ErrorKind::Bug, "the hashing task did not finish").with_source(error))
+}
