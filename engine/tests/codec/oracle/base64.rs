@@ -9,14 +9,14 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
         for byte in group {
             bits += &format!("{byte:08b}");
         }
-        while bits.len() % 6 != 0 {
+        while !bits.len().is_multiple_of(6) {
             bits.push('0');
         }
         for at in (0..bits.len()).step_by(6) {
             let index = usize::from_str_radix(&bits[at..at + 6], 2).expect("six bits");
             text.push(char::from(STANDARD.as_bytes()[index]));
         }
-        while text.len() % 4 != 0 {
+        while !text.len().is_multiple_of(4) {
             text.push('=');
         }
     }

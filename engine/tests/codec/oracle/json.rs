@@ -30,15 +30,6 @@ pub(crate) fn parse(text: &[u8]) -> Option<Node> {
     (parser.at == text.len()).then_some(node)
 }
 
-/// How deep the value nests; 0 for one that is neither an object nor an array.
-pub(crate) fn depth(node: &Node) -> usize {
-    match &node.value {
-        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-        Value::Object(pairs) => 1 + pairs.iter().map(|(_, node)| depth(node)).max().unwrap_or(0),
-        _ => 0,
-    }
-}
-
 /// The value as a dictionary means it (SPEC `TYPE-4`), or `None` where a number overflows.
 pub(crate) fn meaning(node: &Node) -> Option<serde_json::Value> {
     Some(match &node.value {
