@@ -169,8 +169,8 @@ fn payload(text: &[u8], item: &Node) -> Option<Payload> {
 /// The number's exact value if it is whole and from 0 to 2^63-1: its digits are written out, and then looked at.
 pub(crate) fn whole_number(text: &str) -> Option<u64> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (whole, fraction) =
-        mantissa.trim_start_matches('-').split_once('.').unwrap_or((mantissa.trim_start_matches('-'), ""));
+    let unsigned = mantissa.trim_start_matches('-');
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
     let digits = format!("{whole}{fraction}");
     if digits.bytes().all(|digit| digit == b'0') {
         return Some(0);
@@ -179,11 +179,8 @@ pub(crate) fn whole_number(text: &str) -> Option<u64> {
         return None;
     }
     // An exponent beyond i64 moves the point farther than any text is long.
-    let exponent = exponent.parse::<i64>().unwrap_or(if exponent.starts_with('-') {
-        i64::MIN / 2
-    } else {
-        i64::MAX / 2
-    });
+    let far = if exponent.starts_with('-') { i64::MIN / 2 } else { i64::MAX / 2 };
+    let exponent = exponent.parse::<i64>().unwrap_or(far);
     let zeros = digits.len() - digits.trim_end_matches('0').len();
     let power = exponent.saturating_sub(fraction.len() as i64).saturating_add(zeros as i64);
     let significant = digits.trim_matches('0');
