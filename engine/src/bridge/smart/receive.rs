@@ -1,0 +1,195 @@
+//! `smartreceive`.
+
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{FILESERVER_URL, SmartData};
+use crate::bridge::{connect, receive};
+use crate::envelope::{Envelope, PayloadView, Transport};
+use crate::error::Result;
+use crate::limits::Limits;
+use crate::link::{FetchOptions, HandlerStore, LinkStore, Origin, Policy, Retry};
+
+/// What [`smartreceive`] reads: a NATS message, its bytes, or its text.
+#[derive(Debug, Clone)]
+pub struct SmartMessage(Bytes);
+
+impl From<async_nats::Message> for SmartMessage {
+    fn from(message: async_nats::Message) -> Self {
+        Self(message.payload)
+    }
+}
+
+impl From<&async_nats::Message> for SmartMessage {
+    fn from(message: &async_nats::Message) -> Self {
+        Self(message.payload.clone())
+    }
+}
+
+impl From<Bytes> for SmartMessage {
+    fn from(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Vec<u8>> for SmartMessage {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl From<&[u8]> for SmartMessage {
+    fn from(bytes: &[u8]) -> Self {
+        Self(Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl From<String> for SmartMessage {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<&str> for SmartMessage {
+    fn from(text: &str) -> Self {
+        Self(Bytes::copy_from_slice(text.as_bytes()))
+    }
+}
+
+/// The arguments of [`smartreceive`] beside the message; each method sets one.
+#[derive(Debug, Default)]
+#[must_use]
+pub struct SmartReceive {
+    retry: Retry,
+    origins: Vec<String>,
+    handler: Option<HandlerStore>,
+    limits: Limits,
+}
+
+impl SmartReceive {
+    /// The defaults of every port.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How often a download is tried again. Default 5.
+    pub fn max_retries(mut self, count: u32) -> Self {
+        self.retry = self.retry.max_retries(count);
+        self
+    }
+
+    /// Milliseconds before the first retry. Default 100.
+    pub fn base_delay(mut self, millis: u64) -> Self {
+        self.retry = self.retry.base_delay(Duration::from_millis(millis));
+        self
+    }
+
+    /// The most milliseconds between two tries. Default 5,000.
+    pub fn max_delay(mut self, millis: u64) -> Self {
+        self.retry = self.retry.max_delay(Duration::from_millis(millis));
+        self
+    }
+
+    /// A place whose links may be fetched, instead of `http://localhost:8080`. May be called several times.
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
+        self
+    }
+
+    /// What the message may cost.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// A function that downloads instead: the URL goes in, the bytes come out. It sees the links of all origins and
+    /// decides itself which to fetch; sizes and digests are verified as ever.
+    pub fn fileserver_download_handler<F, R>(mut self, handler: F) -> Self
+    where
+        F: Fn(String) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Bytes>> + Send + 'static,
+    {
+        self.handler = Some(HandlerStore::new().on_download(handler));
+        self
+    }
+}
+
+/// What [`smartreceive`] returns: the envelope's fields, and its payloads as values.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ReceivedEnvelope {
+    /// The fields.
+    pub envelope: Envelope,
+    /// `(dataname, data, type)` for each payload; one that cannot be read does not take the others with it.
+    pub payloads: Vec<(String, Result<SmartData>, String)>,
+}
+
+impl Deref for ReceivedEnvelope {
+    type Target = Envelope;
+
+    fn deref(&self) -> &Envelope {
+        &self.envelope
+    }
+}
+
+/// Reads a message and all its payloads, fetching links from the allowed file server.
+///
+/// # Errors
+/// [`Malformed`](crate::ErrorKind::Malformed) and [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for the message as a whole,
+/// [`Misuse`](crate::ErrorKind::Misuse) for an origin that is none; errors of single payloads stand in their place.
+///
+/// # Examples
+/// ```
+/// use natsbridge::{SmartData, SmartReceive, smartreceive};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), natsbridge::Error> {
+/// let message = r#"{"payloads":[{"dataname":"m","type":"text","transport":"direct","data":"SGVsbG8="}]}"#;
+/// let received = smartreceive(message, SmartReceive::new()).await?;
+/// for (dataname, data, type_name) in received.payloads {
+///     assert_eq!((dataname.as_str(), data?, type_name.as_str()), ("m", SmartData::from("Hello"), "text"));
+/// }
+/// # Ok(()) }
+/// ```
+pub async fn smartreceive(
+    message: impl Into<SmartMessage>,
+    options: SmartReceive,
+) -> Result<ReceivedEnvelope> {
+    let origins = match options.origins.as_slice() {
+        [] => vec![Origin::parse(FILESERVER_URL)?],
+        origins => origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<_>>()?,
+    };
+    let policy = origins.into_iter().fold(Policy::none(), Policy::allow_origin);
+    let envelope = Envelope::decode_with(message.into().0, &options.limits)?;
+    let trust = options.handler.is_some();
+    let source = match options.handler {
+        Some(handler) => Some(Arc::new(handler) as Arc<dyn LinkStore>),
+        None => connect::plain_http(&policy),
+    };
+    let mut fetch = FetchOptions::default().retry(options.retry).max_len(options.limits.download_len);
+    fetch.seed = uuid::Uuid::new_v4().as_u64_pair().0;
+
+    let mut payloads = Vec::with_capacity(envelope.payload_count());
+    for view in envelope.payloads() {
+        let data = read(&view, &policy, trust, source.as_deref(), &fetch).await;
+        payloads.push((view.dataname().to_owned(), data, view.type_name().to_owned()));
+    }
+    Ok(ReceivedEnvelope { envelope, payloads })
+}
+
+async fn read(
+    view: &PayloadView<'_>,
+    policy: &Policy,
+    trust: bool,
+    source: Option<&dyn LinkStore>,
+    options: &FetchOptions,
+) -> Result<SmartData> {
+    let data = match view.transport() {
+        Some(Transport::Link) => receive::fetch_link(view, policy, trust, source, None, options).await?,
+        _ => view.decode()?,
+    };
+    SmartData::from_payload(data)
+}
