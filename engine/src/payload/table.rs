@@ -172,22 +172,6 @@ pub(super) fn summary(err: &dyn fmt::Display) -> String {
     text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Whether bytes of the type `table` are JSON rows: they start, after JSON white space, with `[`.
-///
-/// Early ports send rows of objects under that name. Arrow never starts so: a stream's first byte is 0xFF or, in the
-/// oldest framing, the low byte of a length that is 4 modulo 8, and a file's is `A`.
-///
-/// # Examples
-/// ```
-/// use natsbridge::payload::table::is_json_rows;
-///
-/// assert!(is_json_rows(b" \n[{\"id\": 1}]"));
-/// assert!(!is_json_rows(b"ARROW1\0\0"));
-/// ```
-pub fn is_json_rows(data: &[u8]) -> bool {
-    data.iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')) == Some(&b'[')
-}
-
 fn refused(err: ArrowError) -> Error {
     Error::new(ErrorKind::InvalidInput, "Arrow cannot write this table").with_source(err)
 }

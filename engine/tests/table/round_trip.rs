@@ -11,8 +11,8 @@ use arrow_array::*;
 use arrow_buffer::{Buffer, IntervalDayTime, IntervalMonthDayNano, NullBuffer, OffsetBuffer, i256};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use natsbridge::payload::table::{decode, encode, is_json_rows};
-use natsbridge::{ErrorKind, Limits};
+use natsbridge::payload::table::{decode, encode};
+use natsbridge::{ErrorKind, Limits, PayloadData, PayloadType};
 
 use super::{at_offset, batch, read, small, stream_of};
 
@@ -271,6 +271,8 @@ fn debug_output_shows_the_shape_and_no_values() {
 
 #[test]
 fn json_rows_are_told_from_arrow() {
+    let is_json_rows =
+        |bytes: &[u8]| PayloadData::new(PayloadType::Table, bytes.to_vec(), None, 0).is_json_rows();
     for rows in [&b"[]"[..], b" \t\r\n[{}]", b"["] {
         assert!(is_json_rows(rows));
     }
