@@ -120,6 +120,8 @@ pub enum ErrorKind {
     Unconfirmed,
     /// Nobody listens on the request's subject.
     NoResponders,
+    /// No reply came in time; the request may have been carried out all the same.
+    NoReply,
     /// This subscriber was too slow, and messages were dropped.
     SlowConsumer,
 
@@ -180,14 +182,16 @@ impl ErrorKind {
             | Self::Disconnected
             | Self::PermissionDenied
             | Self::Unconfirmed
-            | Self::NoResponders => Fault::Broker,
+            | Self::NoResponders
+            | Self::NoReply => Fault::Broker,
             Self::Bug => Fault::Engine,
         }
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
     ///
-    /// [`Unconfirmed`](Self::Unconfirmed) is not: the message may have arrived, and sending it again may deliver it twice.
+    /// [`Unconfirmed`](Self::Unconfirmed) and [`NoReply`](Self::NoReply) are not: the message may have arrived, and
+    /// sending it again may deliver it twice.
     pub fn is_retryable(self) -> bool {
         matches!(
             self,
@@ -234,6 +238,7 @@ impl ErrorKind {
             Self::PermissionDenied => "not permitted by the NATS server",
             Self::Unconfirmed => "unconfirmed",
             Self::NoResponders => "no responders",
+            Self::NoReply => "no reply",
             Self::SlowConsumer => "slow consumer",
             Self::Bug => "bug in natsbridge, please report it",
         }

@@ -109,6 +109,12 @@ pub mod payload;
 pub mod plan;
 pub mod timestamp;
 
+// The crates whose types are in this one's interface, so that versions cannot differ.
+#[cfg(feature = "nats")]
+pub use async_nats;
+#[cfg(feature = "table")]
+pub use {arrow_array, arrow_schema};
+
 #[cfg(feature = "nats")]
 pub use bridge::{
     Bridge, Delivery, Message, Receipt, ReceivedPayload, SmartData, SmartReceive, SmartSend, Subscription,

@@ -15,6 +15,8 @@ use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::link::{FetchOptions, LinkStore, Origin, Policy, Retry};
+#[cfg(feature = "plik")]
+use crate::link::{HttpStore, HttpTimeouts};
 
 /// Options of a [`Bridge`]; each method sets one. Mistakes in them are reported when connecting.
 #[derive(Debug)]
@@ -29,6 +31,8 @@ pub struct BridgeBuilder {
     retry: Retry,
     refuse_unverified: bool,
     download_timeout: Option<Duration>,
+    /// Downloads from allowed origins where there is no store.
+    plain: Option<Arc<dyn LinkStore>>,
     parallel_downloads: usize,
     dialect: Dialect,
     threshold: Option<u64>,
@@ -52,6 +56,7 @@ impl Default for BridgeBuilder {
             retry: Retry::default(),
             refuse_unverified: false,
             download_timeout: None,
+            plain: None,
             parallel_downloads: 4,
             dialect: Dialect::Camel,
             threshold: None,
@@ -136,6 +141,13 @@ impl BridgeBuilder {
     /// The most time for one download, retries included. Default none: each step has its own deadline.
     pub fn download_timeout(mut self, timeout: Duration) -> Self {
         self.download_timeout = Some(timeout);
+        self
+    }
+
+    /// The deadlines of downloads where no store is given, only origins. A store has its own.
+    #[cfg(feature = "plik")]
+    pub fn http_timeouts(mut self, timeouts: HttpTimeouts) -> Self {
+        self.plain = Some(Arc::new(HttpStore::new().timeouts(timeouts)));
         self
     }
 
@@ -226,7 +238,7 @@ impl BridgeBuilder {
             .flat_map(|store| store.origins())
             .chain(self.origins)
             .fold(Policy::none(), Policy::allow_origin);
-        let source = self.store.clone().or_else(|| plain_http(&policy));
+        let source = self.store.clone().or(self.plain).or_else(|| plain_http(&policy));
         let fetch = FetchOptions {
             retry: self.retry,
             max_len: self.limits.download_len,
@@ -277,7 +289,7 @@ fn with_credentials(options: ConnectOptions, servers: &[async_nats::ServerAddr])
 /// Where to download from without a store: any allowed origin, over HTTP.
 #[cfg(feature = "plik")]
 pub(super) fn plain_http(policy: &Policy) -> Option<Arc<dyn LinkStore>> {
-    (!policy.origins().is_empty()).then(|| Arc::new(crate::link::HttpStore::new()) as Arc<dyn LinkStore>)
+    (!policy.origins().is_empty()).then(|| Arc::new(HttpStore::new()) as Arc<dyn LinkStore>)
 }
 
 #[cfg(not(feature = "plik"))]

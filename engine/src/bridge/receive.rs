@@ -136,7 +136,8 @@ impl Message {
         let envelope = Envelope::decode_with(message.payload, &bridge.inner.limits).inspect_err(|error| {
             tracing::warn!(%error, subject = %message.subject, "received something that is not an envelope");
         })?;
-        tracing::debug!(correlation_id = envelope.correlation_id(), subject = %message.subject, len, "receive");
+        tracing::debug_span!("receive", correlation_id = envelope.correlation_id(), subject = %message.subject, len)
+            .in_scope(|| tracing::trace!("envelope read"));
         let (subject, reply, headers) = (message.subject, message.reply, message.headers);
         Ok(Self { bridge: bridge.clone(), envelope, subject, reply, headers })
     }

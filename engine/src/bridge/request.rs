@@ -22,7 +22,7 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// # Errors
 /// Those of [`SendMessage`]; [`NoResponders`](ErrorKind::NoResponders) if nobody listens on the subject;
-/// [`TimedOut`](ErrorKind::TimedOut); [`Malformed`](ErrorKind::Malformed) for a broken reply on the request's own inbox.
+/// [`NoReply`](ErrorKind::NoReply); [`Malformed`](ErrorKind::Malformed) for a broken reply on the request's own inbox.
 ///
 /// # Examples
 /// ```no_run
@@ -111,7 +111,7 @@ async fn request(
     };
     tokio::select! {
         reply = tokio::time::timeout(timeout, reply) => reply.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::TimedOut, format!("no reply came within {} ms", timeout.as_millis())))
+            Err(Error::new(ErrorKind::NoReply, format!("nothing came within {} ms", timeout.as_millis())))
         }),
         () = bridge.inner.events.refused(mark, &subject) => Err(Error::new(
             ErrorKind::PermissionDenied,
