@@ -56,7 +56,7 @@ pub fn encode_append(bytes: &[u8], out: &mut BytesMut) {
 pub fn decode_append(text: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
     let body = scalar::body(text);
     let start = out.len();
-    // Nearly all text is plain; if this fails, the slow way finds out why, or that the alphabet is the other one.
+    // Nearly all text is plain; if this fails, the alphabet is the other one, or the decoder in pieces finds out why.
     if let Some(body) = body
         && base64_simd::STANDARD_NO_PAD.decode_append(body, out).is_ok()
     {
@@ -69,5 +69,7 @@ pub fn decode_append(text: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
         return Ok(());
     }
     out.truncate(start);
-    scalar::decode_append(text, out).inspect_err(|_| out.truncate(start))
+    let mut decoder = Decoder::new();
+    let decoded = decoder.update(text, out).and_then(|()| decoder.finish(out));
+    decoded.inspect_err(|_| out.truncate(start))
 }

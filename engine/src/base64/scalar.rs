@@ -1,4 +1,4 @@
-//! The rules, one character at a time: the oracle of the fast paths, and what finds the offset of an error.
+//! The rules, one character at a time: what the fast paths leave over, and what finds the offset of an error.
 
 use std::fmt;
 
@@ -53,15 +53,6 @@ pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// Decodes by the book. The streaming decoder steps through the same machine.
-pub(crate) fn decode_append(text: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
-    let mut machine = Machine::default();
-    for &byte in text {
-        machine.step(byte, out)?;
-    }
-    machine.finish(out)
-}
-
 /// The decoder as a state machine over single characters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Machine {
@@ -112,8 +103,14 @@ impl Machine {
             },
             (Tail::Pad, b'=') => Tail::Padded,
             (Tail::Pad, _) => return fail("one more padding character is needed here"),
-            (Tail::Body, b'\n') | (Tail::Padded, b'\n') | (Tail::Cr, b'\n') => Tail::End,
-            (Tail::Body | Tail::Padded, b'\r') => Tail::Cr,
+            (Tail::Body | Tail::Padded | Tail::Cr, b'\n') => {
+                self.flush(out)?;
+                Tail::End
+            }
+            (Tail::Body | Tail::Padded, b'\r') => {
+                self.flush(out)?;
+                Tail::Cr
+            }
             (Tail::Padded, b'=') => return fail("surplus padding"),
             (Tail::Padded, _) => return fail("data after the padding"),
             (Tail::Cr, _) => return fail("a carriage return must be followed by a line feed"),
@@ -151,29 +148,32 @@ impl Machine {
                 offset: self.offset,
                 what: "a carriage return must be followed by a line feed",
             }),
-            Tail::Body | Tail::End => self.flush(out),
-            Tail::Padded => Ok(()),
+            Tail::Body => self.flush(out),
+            Tail::Padded | Tail::End => Ok(()),
         }
     }
 
-    /// Writes the bytes of an unfinished group of two or three characters.
+    /// Ends the body: writes the bytes of an unfinished group of two or three characters. Does nothing a second time.
     fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
-        let (spare, bytes) = match self.count {
+        let (group, len) = match self.count {
             0 => return Ok(()),
-            2 => (self.bits & 0xF, vec![(self.bits >> 4) as u8]),
-            3 => (self.bits & 0x3, vec![(self.bits >> 10) as u8, (self.bits >> 2) as u8]),
+            // 12 bits, of which 4 are spare, or 18 with 2; moved up to three whole bytes.
+            2 => (self.bits << 12, 1),
+            3 => (self.bits << 6, 2),
             _ => {
                 let what = "the text ends with a single character, which is less than a byte";
-                return Err(Invalid { offset: self.last, what });
+                return Err(Invalid { offset: self.offset, what });
             }
         };
-        if spare != 0 {
+        let [_, bytes @ ..] = group.to_be_bytes();
+        let (bytes, spare) = bytes.split_at(len);
+        if spare.iter().any(|&byte| byte != 0) {
             return Err(Invalid {
                 offset: self.last,
                 what: "the last character has spare bits that are not zero",
             });
         }
-        out.extend_from_slice(&bytes);
+        out.extend_from_slice(bytes);
         (self.bits, self.count) = (0, 0);
         Ok(())
     }
