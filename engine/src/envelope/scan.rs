@@ -317,6 +317,28 @@ pub(crate) fn check_at(text: &[u8], depth: usize) -> Scan<()> {
     scanner.end()
 }
 
+/// Checks that `text` is one JSON array of objects, and nothing else.
+pub(crate) fn check_rows(text: &[u8]) -> Scan<()> {
+    let mut scanner = Scanner::new(text);
+    if scanner.kind()? != Kind::Array {
+        return scanner.fail("rows must be an array of objects");
+    }
+    scanner.take(b'[');
+    if !scanner.take(b']') {
+        loop {
+            if scanner.kind()? != Kind::Object {
+                return scanner.fail("a row must be an object");
+            }
+            scanner.skip(2)?;
+            if !scanner.take(b',') {
+                scanner.expect(b']', "expected a comma or the end of the array")?;
+                break;
+            }
+        }
+    }
+    scanner.end()
+}
+
 /// The text of a string's content with its escapes resolved. `raw` has passed [`Scanner::string`].
 pub(crate) fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;

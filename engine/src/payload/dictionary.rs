@@ -32,6 +32,11 @@ pub(crate) fn check(json: &[u8]) -> Result<&str> {
     std::str::from_utf8(json).map_err(|error| invalid("invalid UTF-8").at(error.valid_up_to() as u64))
 }
 
+/// Checks that JSON text is an array of objects: the rows of a table.
+pub(crate) fn check_rows(json: &[u8]) -> Result<()> {
+    scan::check_rows(json).map_err(|error| invalid(error.what).at(error.offset as u64))
+}
+
 /// Reads JSON text as the caller's type.
 pub(crate) fn read<T: DeserializeOwned>(json: &[u8]) -> Result<T> {
     check(json)?;
@@ -234,6 +239,22 @@ mod tests {
         }
         assert!(value(&("[".repeat(129) + &"]".repeat(129))).is_err());
         assert!(value(&("[".repeat(128) + &"]".repeat(128))).is_ok());
+    }
+
+    #[test]
+    fn rows_are_an_array_of_objects() {
+        for json in ["[]", " [ ] ", "[{}]", "[{\"a\":[1]},\n{\"b\":null}]"] {
+            assert!(check_rows(json.as_bytes()).is_ok(), "{json}");
+        }
+        for (json, offset) in
+            [("{}", 0), ("1", 0), ("", 0), ("[1]", 1), ("[{},[]]", 4), ("[{},]", 4), ("[{}", 3), ("[{}]x", 4)]
+        {
+            let error = check_rows(json.as_bytes()).unwrap_err();
+            assert_eq!((error.kind(), error.offset()), (ErrorKind::InvalidJson, Some(offset)), "{json}");
+        }
+        let deep = |depth: usize| format!("[{{\"a\":{}{}}}]", "[".repeat(depth - 2), "]".repeat(depth - 2));
+        assert!(check_rows(deep(128).as_bytes()).is_ok());
+        assert!(check_rows(deep(129).as_bytes()).is_err());
     }
 
     fn json_value() -> impl Strategy<Value = Value> {

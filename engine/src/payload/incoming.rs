@@ -104,8 +104,8 @@ impl PayloadData {
     /// Of a key given twice the last value counts. Integers within `i64` and `u64` are exact.
     ///
     /// # Errors
-    /// [`InvalidJson`](ErrorKind::InvalidJson) with the offset if it is not strict JSON, or without one if it is not of
-    /// the shape of `T`; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
+    /// [`InvalidJson`](ErrorKind::InvalidJson) with the offset if it is not strict JSON, or rows are not an array of
+    /// objects, and without one if it is not of the shape of `T`; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         self.expect_json()?;
         dictionary::read(&self.bytes).map_err(|error| error.in_payload(self.index))
@@ -162,8 +162,10 @@ impl PayloadData {
     }
 
     fn expect_json(&self) -> Result<()> {
-        if self.payload_type == PayloadType::Dictionary || self.is_json_rows() {
+        if self.payload_type == PayloadType::Dictionary {
             Ok(())
+        } else if self.is_json_rows() {
+            dictionary::check_rows(&self.bytes).map_err(|error| error.in_payload(self.index))
         } else {
             Err(self.wrong(format!("a payload of type {:?} is not JSON", self.payload_type)))
         }

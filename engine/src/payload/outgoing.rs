@@ -58,12 +58,10 @@ impl Payload {
     /// Rows as a JSON array of objects (`jsontable`, which ports of the camelCase dialect do not know).
     ///
     /// # Errors
-    /// As [`dictionary`](Self::dictionary), and if the value is not written as an array.
+    /// As [`dictionary`](Self::dictionary), and if the value is not written as an array of objects.
     pub fn json_table(dataname: impl Into<String>, rows: &(impl Serialize + ?Sized)) -> Result<Self> {
         let json = dictionary::write(&rows)?;
-        if !json.starts_with('[') {
-            return Err(Error::new(ErrorKind::InvalidInput, "a JSON table must be an array of rows"));
-        }
+        input(dictionary::check_rows(json.as_bytes()))?;
         Ok(Self::of(PayloadType::JsonTable, dataname, Bytes::from(json)))
     }
 
@@ -142,7 +140,11 @@ impl Payload {
                         .at(error.valid_up_to() as u64));
                 }
             }
-            PayloadType::Dictionary | PayloadType::JsonTable => checked_json(&bytes)?,
+            PayloadType::Dictionary => checked_json(&bytes)?,
+            PayloadType::JsonTable => {
+                input(dictionary::check_rows(&bytes))?;
+                checked_json(&bytes)?;
+            }
             _ => {}
         }
         Ok(Self { dataname: dataname.into(), type_name, chunks: vec![bytes], metadata: None })
@@ -206,13 +208,15 @@ impl Payload {
 }
 
 fn checked_json(json: &[u8]) -> Result<()> {
-    match dictionary::check(json) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            let checked = Error::new(ErrorKind::InvalidInput, error.explanation().to_owned());
-            Err(error.offset().into_iter().fold(checked, Error::at))
-        }
-    }
+    input(dictionary::check(json).map(|_| ()))
+}
+
+/// What is the sender's mistake when receiving is the caller's when sending.
+fn input(checked: Result<()>) -> Result<()> {
+    checked.map_err(|error| {
+        let input = Error::new(ErrorKind::InvalidInput, error.explanation().to_owned());
+        error.offset().into_iter().fold(input, Error::at)
+    })
 }
 
 impl fmt::Debug for Payload {
