@@ -46,6 +46,12 @@ impl Metadata {
         Ok(self)
     }
 
+    /// Takes a key away.
+    #[cfg(feature = "nats")]
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.entries.retain(|(existing, _)| existing != key);
+    }
+
     /// Sets a key to a string, which always works.
     #[cfg(feature = "nats")]
     pub(crate) fn set(&mut self, key: &str, text: &str) {

@@ -311,6 +311,33 @@ async fn one_shot_links_are_gone_after_the_first_reader_and_kept_ones_are_not() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn digest_and_expiry_follow_the_callers_own_metadata_and_replace_its_entries_of_these_names() {
+    let nats = NatsServer::start();
+    let files = FileServer::builder().start().await.unwrap();
+    for (lifetime, names) in [
+        (Lifetime::default(), ["b", "a", "sha256", "expiresAt"].as_slice()),
+        (Lifetime::OneShot, &["b", "a", "sha256"]),
+    ] {
+        let store = Plik::new(files.url()).unwrap().lifetime(lifetime);
+        let bridge = Bridge::builder().store(store).threshold(3).connect(nats.url()).await.unwrap();
+        let sent = bridge
+            .send("s")
+            .binary("f", "hello")
+            .payload_metadata("expiresAt", "never")
+            .payload_metadata("b", 1)
+            .payload_metadata("sha256", "mine")
+            .payload_metadata("a", 2)
+            .await
+            .unwrap();
+        let metadata = sent.envelope().payload(0).unwrap().metadata();
+        let keys: Vec<&str> = metadata.as_json().split('"').filter(|part| names.contains(part)).collect();
+        assert_eq!(keys, names, "{metadata:?}");
+        let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert_eq!(metadata.get::<String>("sha256").as_deref(), Some(digest));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_download_domain_that_a_plik_announces_is_allowed() {
     let nats = NatsServer::start();
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
