@@ -183,6 +183,10 @@ async fn an_unverified_link_is_reported_or_refused() {
     let message = message_with_link(&nats, &bridge, &url, ",\"size\":7,\"metadata\":{\"sha256\":\"2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824\"}").await;
     let data = message.payload("f").unwrap().fetch().await.unwrap();
     assert_eq!((data.verification(), data.size_mismatch()), (Verification::Digest, Some(7)));
+    let message =
+        message_with_link(&nats, &bridge, &url, ",\"size\":5,\"metadata\":{\"sha256\":\"none\"}").await;
+    let data = message.payload("f").unwrap().fetch().await.unwrap();
+    assert_eq!((data.verification(), data.size_mismatch()), (Verification::Unverified, None));
 
     let strict = Bridge::builder()
         .allow_origin(Origin::parse(&server.url).unwrap())
