@@ -82,12 +82,15 @@ pub fn plan(items: &[PlanItem], limits: &PlanLimits) -> Result<Vec<Transport>> {
         }
         transports.push(transport);
     }
-    let Some(max_payload) = limits.max_payload else { return Ok(transports) };
+    let Some(max_payload) = limits.max_payload.map(|max| max as u128) else { return Ok(transports) };
 
     let mut len = message_len(items, &transports, limits.base_len);
     if len > max_payload && !limits.has_store {
-        let what = "the message does not fit the server's limit and no link store is configured";
-        return Err(Error::new(ErrorKind::MessageTooLarge, what).with_size(len as u64, max_payload as u64));
+        return Err(too_large(
+            "the message does not fit the server's limit and no link store is configured",
+            len,
+            max_payload,
+        ));
     }
     // Most saved first; the sort is stable, so the first of equals stays first.
     let mut candidates: Vec<usize> = (0..items.len())
@@ -99,24 +102,31 @@ pub fn plan(items: &[PlanItem], limits: &PlanLimits) -> Result<Vec<Transport>> {
             break;
         }
         transports[index] = Transport::Link;
-        len -= items[index].saving();
+        len -= items[index].saving() as u128;
     }
     if len > max_payload {
-        let what =
-            "the message does not fit the server's limit, even with every payload that can be a link as one";
-        return Err(Error::new(ErrorKind::MessageTooLarge, what).with_size(len as u64, max_payload as u64));
+        return Err(too_large(
+            "the message does not fit the server's limit, even with every payload that can be a link as one",
+            len,
+            max_payload,
+        ));
     }
     Ok(transports)
 }
 
-/// The length of the message under these transports.
-fn message_len(items: &[PlanItem], transports: &[Transport], base_len: usize) -> usize {
+/// The length of the message under these transports; wide, so that no sizes can make it overflow.
+fn message_len(items: &[PlanItem], transports: &[Transport], base_len: usize) -> u128 {
     let commas = items.len().saturating_sub(1);
     let entries = items.iter().zip(transports).map(|(item, transport)| match transport {
-        Transport::Direct => item.direct_len,
-        Transport::Link => item.link_len,
+        Transport::Direct => item.direct_len as u128,
+        Transport::Link => item.link_len as u128,
     });
-    entries.fold(base_len.saturating_add(commas), usize::saturating_add)
+    base_len as u128 + commas as u128 + entries.sum::<u128>()
+}
+
+fn too_large(what: &'static str, len: u128, max_payload: u128) -> Error {
+    let [len, max_payload] = [len, max_payload].map(|len| u64::try_from(len).unwrap_or(u64::MAX));
+    Error::new(ErrorKind::MessageTooLarge, what).with_size(len, max_payload)
 }
 
 #[cfg(test)]
@@ -179,6 +189,14 @@ mod tests {
         assert_eq!(error.needed(), Some(500 + 9_999 + 10_000 * 400));
     }
 
+    #[test]
+    fn no_sizes_overflow() {
+        let huge = PlanItem::new(5, usize::MAX, 10);
+        assert_eq!(plan(&[huge, huge], &STORE).unwrap(), [Link, Link]);
+        let none = PlanLimits { has_store: false, ..STORE };
+        assert_eq!(plan(&[huge, huge], &none).unwrap_err().needed(), Some(u64::MAX));
+    }
+
     proptest! {
         #[test]
         fn plans_fit_and_turn_no_more_into_links_than_they_must(
@@ -192,7 +210,7 @@ mod tests {
                 Ok(transports) => {
                     prop_assert_eq!(transports.len(), items.len());
                     let len = message_len(&items, &transports, 500);
-                    prop_assert!(len <= max);
+                    prop_assert!(len <= max as u128);
                     let mut promoted = Vec::new();
                     for (index, item) in items.iter().enumerate() {
                         if item.size >= threshold {
@@ -203,7 +221,7 @@ mod tests {
                     }
                     // Taking back the one that saves least, the message no longer fits; and nobody left behind saves more.
                     if let Some(&last) = promoted.iter().min_by_key(|&&index| items[index].saving()) {
-                        prop_assert!(len + items[last].saving() > max);
+                        prop_assert!(len + items[last].saving() as u128 > max as u128);
                         for (index, transport) in transports.iter().enumerate() {
                             if *transport == Direct {
                                 prop_assert!(items[index].saving() <= items[last].saving());
@@ -216,7 +234,7 @@ mod tests {
                         .map(|item| if item.size >= threshold || item.saving() > 0 { Link } else { Direct })
                         .collect();
                     let least = message_len(&items, &all, 500);
-                    prop_assert!(least > max);
+                    prop_assert!(least > max as u128);
                     prop_assert_eq!(error.needed(), Some(least as u64));
                 }
             }
