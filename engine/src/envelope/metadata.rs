@@ -83,10 +83,11 @@ impl Metadata {
         Self::from_json(&dictionary::write(&value)?)
     }
 
-    /// Metadata from the text of a JSON object; of a key given twice the last value counts.
+    /// Metadata from the text of a JSON object; of a key given twice the last value counts. What is written is compact,
+    /// with raw UTF-8 and shortest numbers, however the text spells them.
     ///
     /// # Errors
-    /// [`InvalidInput`](ErrorKind::InvalidInput) for anything else, with the offset.
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for anything else, with the offset, and for numbers beyond an f64.
     pub fn from_json(json: &str) -> Result<Self> {
         let invalid = |error: scan::ScanError| {
             Error::new(ErrorKind::InvalidInput, format!("metadata: {}", error.what)).at(error.offset as u64)
@@ -95,9 +96,13 @@ impl Metadata {
         if !json.trim_start().starts_with('{') {
             return Err(Error::new(ErrorKind::InvalidInput, "metadata must be a JSON object"));
         }
+        if let Some(offset) = dictionary::overflowing_number(json.as_bytes()) {
+            let what = "metadata: a number is too large for a 64-bit float";
+            return Err(Error::new(ErrorKind::InvalidInput, what).at(offset as u64));
+        }
         let mut metadata = Self::new();
         for (key, value) in MetadataView::new(json.as_bytes()).entries() {
-            metadata.insert_checked(key, compact(value))?;
+            metadata.insert_checked(key, canonical(value))?;
         }
         Ok(metadata)
     }
@@ -135,26 +140,39 @@ impl Metadata {
     }
 }
 
-/// Removes white space between tokens; `json` is valid.
-fn compact(json: &[u8]) -> String {
-    let mut out = Vec::with_capacity(json.len());
-    let mut in_string = false;
-    let mut bytes = json.iter();
-    while let Some(&byte) = bytes.next() {
+/// Writes valid JSON again as this crate writes it: no white space, strings in raw UTF-8, shortest numbers.
+fn canonical(json: &[u8]) -> String {
+    let mut out = bytes::BytesMut::with_capacity(json.len());
+    let mut scanner = Scanner::new(json);
+    while let Some(byte) = scanner.peek() {
+        // The text has been checked as a whole, so none of these can fail.
         match byte {
-            b'"' => in_string = !in_string,
-            b'\\' => {
-                out.push(byte);
-                // Valid JSON has a byte behind every backslash.
-                out.extend(bytes.next());
-                continue;
+            b'"' => {
+                let Ok(string) = scanner.string() else { break };
+                let mut text = Vec::new();
+                scan::unescape_into(&json[string.range], &mut text);
+                super::encode::write_string(&mut out, &String::from_utf8_lossy(&text));
             }
-            b' ' | b'\t' | b'\n' | b'\r' if !in_string => continue,
-            _ => {}
+            b'-' | b'0'..=b'9' => {
+                let Ok(number) = scanner.number() else { break };
+                out.extend_from_slice(shortest(&String::from_utf8_lossy(&json[number])).as_bytes());
+            }
+            _ => {
+                scanner.take(byte);
+                out.extend_from_slice(&[byte]);
+            }
         }
-        out.push(byte);
     }
     String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Integers of 64 bits as they are, other numbers as the shortest text that reads back as the same float.
+fn shortest(number: &str) -> String {
+    if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
+        return number.to_owned();
+    }
+    let float: f64 = number.parse().unwrap_or_default();
+    serde_json::to_string(&float).unwrap_or_default()
 }
 
 /// Metadata of a received message or payload: checked JSON, parsed when asked for.
@@ -278,6 +296,9 @@ mod tests {
         assert_eq!(metadata.encoded_len(), metadata.to_json().len());
         let spaced = Metadata::from_json("{\"z\":[ 1 , \"a b\\\\\\\" \" ]}").unwrap();
         assert_eq!(spaced.to_json(), "{\"z\":[1,\"a b\\\\\\\" \"]}");
+        let spelt = Metadata::from_json(r#"{"\u00e9":"\u00e9\/\u000a","n":[1.50,-0,1e2]}"#).unwrap();
+        assert_eq!(spelt.to_json(), "{\"é\":\"é/\\n\",\"n\":[1.5,-0,100.0]}");
+        assert!(Metadata::from_json("{\"a\":1e400}").is_err());
     }
 
     #[test]

@@ -60,7 +60,7 @@ fn invalid(what: &'static str) -> Error {
 }
 
 /// Where a number stands that no f64 can hold. `json` is valid.
-fn overflowing_number(json: &[u8]) -> Option<usize> {
+pub(crate) fn overflowing_number(json: &[u8]) -> Option<usize> {
     let mut at = 0;
     while at < json.len() {
         match json[at] {
