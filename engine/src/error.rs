@@ -66,7 +66,8 @@ pub enum ErrorKind {
     // -- whoever wrote the message --
     /// The message is not a valid envelope: broken JSON, a repeated key, a known key of the wrong JSON type.
     Malformed,
-    /// One payload's entry is unusable (no type, unknown transport, wrong kind of data); the others are readable.
+    /// One payload's entry is unusable (no type, unknown transport, wrong kind of data, a digest that is not that of its
+    /// data); the others are readable.
     InvalidPayload,
     /// Base64 text that breaks the rules; [`Error::offset`] is the position in the message.
     InvalidBase64,

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
 use super::{Bridge, confirm, subject};
-use crate::envelope::{Content, Envelope, PayloadView, Transport};
+use crate::envelope::{Content, Envelope, PayloadView, Sha256Entry, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Expected, FetchOptions, LinkStore, LinkUrl, Policy, Verified, fetch};
 use crate::payload::{PayloadData, Verification};
@@ -346,6 +346,8 @@ pub(super) async fn fetch_link(
     };
     let fetched = fetched.await.map_err(|error| error.in_payload(index))?;
     let verification = match fetched.verified {
+        // What stands in a digest's place and is none makes the whole claim doubtful (SPEC `VER-5`).
+        _ if view.metadata().sha256() == Some(Sha256Entry::Unusable) => Verification::Unverified,
         Verified::Digest => Verification::Digest,
         Verified::Length => Verification::Length,
         Verified::Unverified => Verification::Unverified,
@@ -372,37 +374,8 @@ fn expected(view: &PayloadView<'_>) -> Expected {
     if let Some(size) = view.size() {
         expected = expected.size(size);
     }
-    match view.metadata().get::<String>("sha256").as_deref().and_then(digest) {
-        Some(sha256) => expected.sha256(sha256),
-        None => expected,
-    }
-}
-
-/// 64 hexadecimal digits in either case; anything else does not count as a digest.
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let digits = hex.as_bytes();
-    if digits.len() != 64 {
-        return None;
-    }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let nibble = |digit: u8| char::from(digit).to_digit(16);
-        // Two hexadecimal digits make at most 255.
-        *byte = (nibble(pair[0])? << 4 | nibble(pair[1])?) as u8;
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_digest_is_64_hexadecimal_digits_in_either_case() {
-        let hex = "00ffAB".to_owned() + &"1".repeat(58);
-        assert_eq!(digest(&hex).map(|bytes| bytes[..3].to_vec()), Some(vec![0, 255, 0xab]));
-        for wrong in ["", "00", &"g".repeat(64), &"1".repeat(65), &"é".repeat(32)] {
-            assert_eq!(digest(wrong), None, "{wrong}");
-        }
+    match view.metadata().sha256() {
+        Some(Sha256Entry::Digest(sha256)) => expected.sha256(sha256),
+        Some(Sha256Entry::Unusable) | None => expected,
     }
 }

@@ -46,11 +46,11 @@ fn check(subject: &str) -> Result<()> {
     Ok(())
 }
 
-/// The subject that a reply goes to: the NATS reply subject, else the envelope's, and never one that begins with
-/// `$`, which are addresses of the server (`$JS.ACK.…` acknowledges a message).
+/// The subject that a reply goes to: the NATS reply subject, else the envelope's. `$JS.ACK.…` acknowledges a message and
+/// counts as none; any other subject that begins with `$` is the server's own, and nothing is sent there.
 pub(super) fn reply_address<'a>(nats_reply: Option<&'a str>, reply_to: &'a str) -> Option<&'a str> {
-    let usable = |subject: &&str| !subject.is_empty() && !subject.starts_with('$');
-    nats_reply.filter(usable).or_else(|| Some(reply_to).filter(usable))
+    let nats_reply = nats_reply.filter(|subject| !subject.is_empty() && !subject.starts_with("$JS.ACK."));
+    Some(nats_reply.unwrap_or(reply_to)).filter(|subject| !subject.is_empty() && !subject.starts_with('$'))
 }
 
 /// Adds a header, or refuses what the protocol cannot carry: that would be header injection.
@@ -129,6 +129,9 @@ mod tests {
             (Some("$JS.ACK.s.c.1.2.3.4.5"), "app.reply", Some("app.reply")),
             (Some("$JS.ACK.s.c.1.2.3.4.5"), "", None),
             (None, "$SYS.REQ", None),
+            // Somebody asks for a reply there, so nowhere else.
+            (Some("$SYS.REQ"), "app.reply", None),
+            (Some(""), "app.reply", Some("app.reply")),
             (None, "", None),
             (Some(""), "a", Some("a")),
         ] {

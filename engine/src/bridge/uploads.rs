@@ -22,6 +22,9 @@ pub(super) fn link_metadata(
     expires_at: Option<SystemTime>,
 ) -> Metadata {
     let mut metadata = payload.metadata().cloned().unwrap_or_default();
+    // The caller's own entries of these names are dropped, so that these two come last and in this order.
+    metadata.remove("sha256");
+    metadata.remove("expiresAt");
     let digest: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
     metadata.set("sha256", &digest);
     if let Some(time) = expires_at {

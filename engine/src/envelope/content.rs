@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
 
 use super::scan::{raw_offset, unescape_into};
-use super::{DataSpan, PayloadView, Transport};
+use super::{DataSpan, PayloadView, Sha256Entry, Transport};
 use crate::base64;
 use crate::error::{Error, ErrorKind, Result};
-use crate::payload::{PayloadData, aligned};
+use crate::payload::{PayloadData, Verification, aligned};
 
 /// The data of one payload, as the message carries it.
 #[non_exhaustive]
@@ -130,10 +131,11 @@ impl<'a> PayloadView<'a> {
     ///
     /// # Errors
     /// As [`content`](Self::content); [`InvalidBase64`](ErrorKind::InvalidBase64) with the offset in the message;
+    /// [`DigestMismatch`](ErrorKind::DigestMismatch) if the metadata has a `sha256` and it is not that of the bytes;
     /// [`WrongType`](ErrorKind::WrongType) for a link, which has to be fetched.
     ///
     /// # Cost
-    /// One pass over the text and one allocation of the decoded size.
+    /// One pass over the text and one allocation of the decoded size; where there is a `sha256`, a pass over the bytes.
     pub fn decode(&self) -> Result<PayloadData> {
         let bytes = match self.content()? {
             Content::Base64(text) => {
@@ -150,7 +152,23 @@ impl<'a> PayloadView<'a> {
                 .in_payload(self.index));
             }
         };
-        Ok(PayloadData::new(self.payload_type(), bytes, self.size(), self.index))
+        let verification = self.verify(&bytes)?;
+        Ok(PayloadData::new(self.payload_type(), bytes, self.size(), self.index).verified(verification))
+    }
+
+    /// Compares the bytes with the digest in the metadata, where there is one.
+    fn verify(&self, bytes: &[u8]) -> Result<Verification> {
+        match self.metadata().sha256() {
+            None => Ok(Verification::Inline),
+            Some(Sha256Entry::Unusable) => Ok(Verification::Unverified),
+            Some(Sha256Entry::Digest(digest)) if Sha256::digest(bytes).as_slice() == digest => {
+                Ok(Verification::Digest)
+            }
+            Some(Sha256Entry::Digest(_)) => {
+                let what = "the data is not that whose SHA-256 the metadata gives";
+                Err(Error::new(ErrorKind::DigestMismatch, what).in_payload(self.index))
+            }
+        }
     }
 }
 
@@ -182,5 +200,38 @@ fn begins_json(raw: &[u8], escaped: bool) -> bool {
             b' ' | b'\t' | b'\n' | b'\r' => rest = &rest[used..],
             byte => return matches!(byte, b'{' | b'['),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::envelope::Envelope;
+    use crate::error::ErrorKind;
+    use crate::payload::Verification;
+
+    #[test]
+    fn a_digest_beside_direct_data_is_verified() {
+        const OF_A: &str = "559aead08264d5795d3909718cdd05abd49572e84fe55590eef31a88a08fdffd";
+        let decode = |data: &str, metadata: &str| {
+            let message = format!(
+                r#"{{"payloads":[{{"type":"dictionary","transport":"direct","data":{data},"metadata":{{{metadata}}}}}]}}"#
+            );
+            let envelope = Envelope::decode(message.into_bytes()).unwrap();
+            envelope.payload(0).unwrap().decode().map(|data| data.verification())
+        };
+        let right = format!(r#""sha256":"{OF_A}""#);
+        assert_eq!(decode(r#""QQ==""#, &right).unwrap(), Verification::Digest);
+        assert_eq!(decode(r#""QQ""#, &right.replace("559aead", "559AEAD")).unwrap(), Verification::Digest);
+        assert_eq!(decode(r#""QQ""#, "").unwrap(), Verification::Inline);
+        for unusable in [r#""sha256":"00""#, r#""sha256":1"#, r#""sha256":null"#] {
+            assert_eq!(decode(r#""QQ""#, unusable).unwrap(), Verification::Unverified, "{unusable}");
+        }
+        // Inline JSON is judged by its exact slice of the message.
+        let error = decode("[ ]", &right).unwrap_err();
+        assert_eq!((error.kind(), error.payload()), (ErrorKind::InvalidPayload, Some(0)));
+        let empty = r#""sha256":"4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945""#;
+        assert_eq!(decode("[]", empty).unwrap(), Verification::Digest);
+        assert!(decode("[ ]", empty).is_err());
+        assert!(decode(r#""QQ=""#, &right).is_err());
     }
 }

@@ -46,6 +46,12 @@ impl Metadata {
         Ok(self)
     }
 
+    /// Takes a key away.
+    #[cfg(feature = "nats")]
+    pub(crate) fn remove(&mut self, key: &str) {
+        self.entries.retain(|(existing, _)| existing != key);
+    }
+
     /// Sets a key to a string, which always works.
     #[cfg(feature = "nats")]
     pub(crate) fn set(&mut self, key: &str, text: &str) {
@@ -221,6 +227,15 @@ impl<'a> MetadataView<'a> {
         dictionary::read(self.as_json().as_bytes())
     }
 
+    /// The payload's digest, if `sha256` is there.
+    pub(crate) fn sha256(&self) -> Option<Sha256Entry> {
+        if self.json.is_empty() || !self.entries().any(|(name, _)| name == "sha256") {
+            return None;
+        }
+        let digest = self.get::<String>("sha256").and_then(|hex| digest(&hex));
+        Some(digest.map_or(Sha256Entry::Unusable, Sha256Entry::Digest))
+    }
+
     /// Keys, unescaped, with the slices of their values.
     fn entries(self) -> impl Iterator<Item = (String, &'a [u8])> {
         let mut scanner = Scanner::new(self.json);
@@ -238,6 +253,29 @@ impl<'a> MetadataView<'a> {
             Some((String::from_utf8_lossy(&name).into_owned(), &self.json[value]))
         })
     }
+}
+
+/// What stands behind `sha256` in a payload's metadata.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sha256Entry {
+    Digest([u8; 32]),
+    /// Not a digest: ignored, and the payload counts as unverified.
+    Unusable,
+}
+
+/// 64 hexadecimal digits in either case; anything else does not count as a digest.
+fn digest(hex: &str) -> Option<[u8; 32]> {
+    let digits = hex.as_bytes();
+    if digits.len() != 64 {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let nibble = |digit: u8| char::from(digit).to_digit(16);
+        // Two hexadecimal digits make at most 255.
+        *byte = (nibble(pair[0])? << 4 | nibble(pair[1])?) as u8;
+    }
+    Some(bytes)
 }
 
 impl fmt::Debug for MetadataView<'_> {
@@ -261,6 +299,26 @@ mod tests {
         let spelt = Metadata::from_json(r#"{"\u00e9":"\u00e9\/\u000a","n":[1.50,-0,1e2]}"#).unwrap();
         assert_eq!(spelt.to_json(), "{\"é\":\"é/\\n\",\"n\":[1.5,-0,100.0]}");
         assert!(Metadata::from_json("{\"a\":1e400}").is_err());
+    }
+
+    #[test]
+    fn a_digest_is_64_hexadecimal_digits_in_either_case() {
+        let hex = "00ffAB".to_owned() + &"1".repeat(58);
+        assert_eq!(digest(&hex).map(|bytes| bytes[..3].to_vec()), Some(vec![0, 255, 0xab]));
+        for wrong in ["", "00", &"g".repeat(64), &"1".repeat(65), &"é".repeat(32)] {
+            assert_eq!(digest(wrong), None, "{wrong}");
+        }
+        let entry = |json: &str| MetadataView::new(json.as_bytes()).sha256();
+        assert_eq!(
+            entry(&format!("{{\"sha256\":\"{}\"}}", "0".repeat(64))),
+            Some(Sha256Entry::Digest([0; 32]))
+        );
+        for unusable in ["{\"sha256\":7}", "{\"sha256\":null}", "{\"a\":1,\"sha256\":\"ab\"}"] {
+            assert_eq!(entry(unusable), Some(Sha256Entry::Unusable), "{unusable}");
+        }
+        for none in ["", "{}", "{\"SHA256\":7}"] {
+            assert_eq!(entry(none), None, "{none}");
+        }
     }
 
     #[test]

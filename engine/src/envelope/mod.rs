@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 
 pub use self::content::{Base64Text, Content};
 pub use self::encode::{Data, MessageFields, PayloadFields, encode, encoded_len, payload_entry_len};
+pub(crate) use self::metadata::Sha256Entry;
 pub use self::metadata::{Metadata, MetadataView};
 pub use self::names::Dialect;
 use self::names::{Field, STRING_FIELDS};

@@ -32,13 +32,14 @@ pub struct PayloadData {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Verification {
-    /// They came inside the message itself.
+    /// They came inside the message itself, which says nothing more about them.
     Inline,
-    /// They came by link, and their SHA-256 is the one in the message.
+    /// Their SHA-256 is the one in the message, however they came.
     Digest,
     /// They came by link, and their number is the one in the message.
     Length,
-    /// They came by link, and the message says nothing about them: only HTTP says that they are whole.
+    /// They came by link, and the message says nothing about them: only HTTP says that they are whole. Or, however they
+    /// came, the message has something for their SHA-256 that is none.
     Unverified,
 }
 

@@ -183,6 +183,10 @@ async fn an_unverified_link_is_reported_or_refused() {
     let message = message_with_link(&nats, &bridge, &url, ",\"size\":7,\"metadata\":{\"sha256\":\"2CF24DBA5FB0A30E26E83B2AC5B9E29E1B161E5C1FA7425E73043362938B9824\"}").await;
     let data = message.payload("f").unwrap().fetch().await.unwrap();
     assert_eq!((data.verification(), data.size_mismatch()), (Verification::Digest, Some(7)));
+    let message =
+        message_with_link(&nats, &bridge, &url, ",\"size\":5,\"metadata\":{\"sha256\":\"none\"}").await;
+    let data = message.payload("f").unwrap().fetch().await.unwrap();
+    assert_eq!((data.verification(), data.size_mismatch()), (Verification::Unverified, None));
 
     let strict = Bridge::builder()
         .allow_origin(Origin::parse(&server.url).unwrap())
@@ -307,6 +311,33 @@ async fn one_shot_links_are_gone_after_the_first_reader_and_kept_ones_are_not() 
         let payload = message.payload("a").unwrap();
         assert_eq!(payload.bytes().await.unwrap(), bytes);
         assert_eq!(payload.bytes().await.err().map(|error| error.kind()), second);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn digest_and_expiry_follow_the_callers_own_metadata_and_replace_its_entries_of_these_names() {
+    let nats = NatsServer::start();
+    let files = FileServer::builder().start().await.unwrap();
+    for (lifetime, names) in [
+        (Lifetime::default(), ["b", "a", "sha256", "expiresAt"].as_slice()),
+        (Lifetime::OneShot, &["b", "a", "sha256"]),
+    ] {
+        let store = Plik::new(files.url()).unwrap().lifetime(lifetime);
+        let bridge = Bridge::builder().store(store).threshold(3).connect(nats.url()).await.unwrap();
+        let sent = bridge
+            .send("s")
+            .binary("f", "hello")
+            .payload_metadata("expiresAt", "never")
+            .payload_metadata("b", 1)
+            .payload_metadata("sha256", "mine")
+            .payload_metadata("a", 2)
+            .await
+            .unwrap();
+        let metadata = sent.envelope().payload(0).unwrap().metadata();
+        let keys: Vec<&str> = metadata.as_json().split('"').filter(|part| names.contains(part)).collect();
+        assert_eq!(keys, names, "{metadata:?}");
+        let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+        assert_eq!(metadata.get::<String>("sha256").as_deref(), Some(digest));
     }
 }
 
