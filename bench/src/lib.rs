@@ -1,1 +1,1 @@
-//! placeholder
+//! Benchmarks of the codec; see `benches/codec.rs`.

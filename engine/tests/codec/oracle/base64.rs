@@ -1,23 +1,16 @@
-//! Base64 by SPEC `B64`, bit by bit.
+//! Base64 by SPEC `B64`, one character at a time.
 
-const STANDARD: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::new();
     for group in bytes.chunks(3) {
-        let mut bits = String::new();
-        for byte in group {
-            bits += &format!("{byte:08b}");
-        }
-        while !bits.len().is_multiple_of(6) {
-            bits.push('0');
-        }
-        for at in (0..bits.len()).step_by(6) {
-            let index = usize::from_str_radix(&bits[at..at + 6], 2).expect("six bits");
-            text.push(char::from(STANDARD.as_bytes()[index]));
-        }
-        while !text.len().is_multiple_of(4) {
-            text.push('=');
+        let bits = (0..3).fold(0, |bits, at| bits << 8 | u32::from(*group.get(at).unwrap_or(&0)));
+        for at in 0..4 {
+            let index = bits >> (18 - 6 * at) & 0x3F;
+            // Two characters carry one byte, three carry two.
+            let letter = if at <= group.len() { STANDARD[index as usize] } else { b'=' };
+            text.push(char::from(letter));
         }
     }
     text
