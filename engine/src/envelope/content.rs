@@ -228,7 +228,7 @@ mod tests {
         }
         // Inline JSON is judged by its exact slice of the message.
         let error = decode("[ ]", &right).unwrap_err();
-        assert_eq!((error.kind(), error.payload()), (ErrorKind::InvalidPayload, Some(0)));
+        assert_eq!((error.kind(), error.payload()), (ErrorKind::DigestMismatch, Some(0)));
         let empty = r#""sha256":"4f53cda18c2baa0c0354bb5f9a3ecbe5ed12ab4d8e11ba873c2f11161202b945""#;
         assert_eq!(decode("[]", empty).unwrap(), Verification::Digest);
         assert!(decode("[ ]", empty).is_err());
