@@ -1,5 +1,6 @@
 //! Metadata: a JSON object beside a message or a payload, for what the format does not name.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Serialize;
@@ -102,7 +103,7 @@ impl Metadata {
         }
         let mut metadata = Self::new();
         for (key, value) in MetadataView::new(json.as_bytes()).entries() {
-            metadata.insert_checked(key, canonical(value))?;
+            metadata.insert_checked(key.into_owned(), canonical(value))?;
         }
         Ok(metadata)
     }
@@ -229,7 +230,7 @@ impl<'a> MetadataView<'a> {
 
     /// The payload's digest, if `sha256` is there.
     pub(crate) fn sha256(&self) -> Option<Sha256Entry> {
-        if self.json.is_empty() || !self.entries().any(|(name, _)| name == "sha256") {
+        if !self.entries().any(|(name, _)| name == "sha256") {
             return None;
         }
         let digest = self.get::<String>("sha256").and_then(|hex| digest(&hex));
@@ -237,7 +238,7 @@ impl<'a> MetadataView<'a> {
     }
 
     /// Keys, unescaped, with the slices of their values.
-    fn entries(self) -> impl Iterator<Item = (String, &'a [u8])> {
+    fn entries(self) -> impl Iterator<Item = (Cow<'a, str>, &'a [u8])> {
         let mut scanner = Scanner::new(self.json);
         let mut more = scanner.take(b'{') && scanner.peek() == Some(b'"');
         std::iter::from_fn(move || {
@@ -248,9 +249,15 @@ impl<'a> MetadataView<'a> {
             let key = scanner.key().ok()?;
             let value = scanner.value(1).ok()?;
             more = scanner.take(b',');
-            let mut name = Vec::new();
-            scan::unescape_into(&self.json[key.range], &mut name);
-            Some((String::from_utf8_lossy(&name).into_owned(), &self.json[value]))
+            let raw = &self.json[key.range];
+            let name = if key.escaped {
+                let mut name = Vec::new();
+                scan::unescape_into(raw, &mut name);
+                Cow::Owned(String::from_utf8_lossy(&name).into_owned())
+            } else {
+                String::from_utf8_lossy(raw)
+            };
+            Some((name, &self.json[value]))
         })
     }
 }
