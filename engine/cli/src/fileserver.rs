@@ -1,0 +1,50 @@
+//! `natsbridge fileserver`.
+
+use std::time::Duration;
+
+use natsbridge::fileserver::FileServer;
+
+use crate::args::ServeArgs;
+use crate::exit::{Failure, code};
+use crate::{output, signals};
+
+/// What Plik keeps uploads for, and at most.
+const DEFAULT_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
+
+pub(crate) async fn run(args: &ServeArgs) -> Result<u8, Failure> {
+    let mut server = FileServer::builder().listen(args.listen);
+    if let Some(dir) = &args.dir {
+        server = server.dir(dir);
+    }
+    if let Some(bytes) = args.max_file_size {
+        server = server.max_file_size(bytes);
+    }
+    if let Some(bytes) = args.max_total_size {
+        server = server.max_total_size(bytes);
+    }
+    if let Some(max) = args.max_ttl {
+        server = server.max_ttl(Some(max).filter(|max| !max.is_zero()));
+        if !max.is_zero() {
+            server = server.default_ttl(max.min(DEFAULT_TTL));
+        }
+    }
+    if let Some(ttl) = args.default_ttl {
+        server = server.default_ttl(ttl);
+    }
+    if let Some(url) = &args.download_domain {
+        server = server.download_domain(url.clone());
+    }
+    if let Some(token) = &args.token {
+        server = server.user_token(token.clone()).anonymous_uploads(false);
+    }
+    let failed =
+        |source| Failure::Server { what: format!("the file server cannot start on {}", args.listen), source };
+    let server = server.start().await.map_err(failed)?;
+    let said = output::line(server.url());
+    // A server whose first line nobody could read is of no use.
+    if said.is_ok() {
+        signals::signal().await;
+    }
+    server.shutdown().await;
+    said.map(|()| code::OK)
+}
