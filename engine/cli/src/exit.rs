@@ -141,7 +141,7 @@ impl StdError for Failure {
 pub(crate) fn kind_code(kind: ErrorKind) -> u8 {
     use natsbridge::Fault;
     match kind {
-        ErrorKind::TimedOut => code::TIMEOUT,
+        ErrorKind::TimedOut | ErrorKind::NoReply => code::TIMEOUT,
         ErrorKind::DigestMismatch | ErrorKind::LinkTruncated | ErrorKind::LinkTooLong => code::INTEGRITY,
         // The engine blames the calling program; here that is this program, and the user can but slow the flow down.
         ErrorKind::SlowConsumer => code::BROKER,
@@ -198,6 +198,7 @@ mod tests {
             (Kind::LinkTooLong, code::INTEGRITY),
             (Kind::DigestMismatch, code::INTEGRITY),
             (Kind::TimedOut, code::TIMEOUT),
+            (Kind::NoReply, code::TIMEOUT),
             (Kind::ConnectFailed, code::BROKER),
             (Kind::PermissionDenied, code::BROKER),
             (Kind::Unconfirmed, code::BROKER),
