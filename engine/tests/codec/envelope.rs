@@ -456,3 +456,22 @@ fn errors_and_debug_output_show_no_payload_data_and_no_link() {
     );
     assert!(!shown.contains("secret") && !shown.contains("c2Vj"), "{shown}");
 }
+
+#[test]
+fn a_timestamp_is_text_and_is_read_leniently_on_demand() {
+    for (text, millis) in [
+        ("2026-02-22T14:15:24.250Z", Some(1_771_769_724_250)),
+        ("2026-02-22T14:15:24.25", Some(1_771_769_724_250)),
+        ("2026-02-22T14:15:24", Some(1_771_769_724_000)),
+        ("2026-02-22T16:15:24.250999999+02:00", Some(1_771_769_724_250)),
+        ("2026-02-22T09:45:24.250-04:30", Some(1_771_769_724_250)),
+        ("yesterday", None),
+        ("2026-02-30T14:15:24Z", None),
+        ("", None),
+    ] {
+        let envelope = read(&format!(r#"{{"timestamp":"{text}","payloads":[]}}"#));
+        let since =
+            envelope.sent_at().map(|time| time.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis());
+        assert_eq!((envelope.timestamp(), since), (text, millis));
+    }
+}

@@ -181,3 +181,56 @@ fn the_longest_run_of_brackets_costs_no_stack() {
         assert!(Envelope::decode(format!("{{\"x\":{text}")).is_err());
     }
 }
+
+#[test]
+fn hostile_shapes_take_time_in_proportion_to_their_length() {
+    const LEN: usize = 1 << 19;
+    let filled = |piece: &str| piece.repeat(LEN / piece.len());
+    let keys: Vec<_> = (0..LEN / 16).map(|n| format!("\"k{n}\":{n}")).collect();
+    let values = [
+        format!("\"{}\"", filled("\\n")),
+        format!("\"{}\"", filled("\\u0041")),
+        format!("\"{}\"", filled("é")),
+        format!("[{}0]", filled("[],")),
+        format!("[{}0]", filled("0,")),
+        format!("[{}0]", filled("1e5,")),
+        format!("[{}0]", filled("{\"a\":1,\"a\":1},")),
+        format!("{{{}}}", keys.join(",")),
+        format!("{{{}\"a\":0}}", filled("\"\\u0061\":0,")),
+        format!("{}1", filled(" ")),
+        format!("0.{}", filled("1")),
+        format!("0.{}1e-1", filled("0")),
+        format!("[{}{}]", "9".repeat(300), filled(",\"\\\"\"")),
+    ];
+    let time = |work: &dyn Fn()| {
+        let start = std::time::Instant::now();
+        work();
+        start.elapsed()
+    };
+    for value in values {
+        let shown: String = value.chars().take(20).collect();
+        // A general parser is the measure. It is optimised and the engine is not, in a test build, so the bound is wide;
+        // a step for each pair of bytes would take minutes at the least.
+        let measure = time(&|| drop(serde_json::from_str::<serde_json::Value>(&value)));
+        let limit = measure * 2000 + std::time::Duration::from_millis(200);
+        let messages = [
+            format!("{{\"payloads\":[],\"x\":{value}}}"),
+            format!(
+                "{{\"payloads\":[{{\"type\":\"dictionary\",\"transport\":\"direct\",\"size\":{value},\"data\":{value}}}]}}"
+            ),
+            format!("{{\"msgId\":{value},\"metadata\":{{\"k\":{value}}},\"payloads\":[]}}"),
+        ];
+        for message in messages {
+            let took = time(&|| {
+                if let Ok(envelope) = Envelope::decode(message.clone()) {
+                    let _ = envelope.metadata().get::<serde_json::Value>("k");
+                    let _ = envelope.payload(0).map(|payload| payload.decode());
+                }
+            });
+            assert!(took < limit, "{shown}: {took:?} against {measure:?}");
+        }
+        let data = PayloadData::new(PayloadType::Dictionary, value.clone(), None, 0);
+        let took = time(&|| drop(data.json_value()));
+        assert!(took < limit, "{shown}: {took:?} against {measure:?}");
+    }
+}
