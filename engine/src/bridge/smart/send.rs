@@ -4,7 +4,7 @@ use std::future::Future;
 
 use bytes::Bytes;
 
-use super::{FILESERVER_URL, NATS_URL, SmartData};
+use super::{NATS_URL, SmartData};
 use crate::bridge::{Bridge, BridgeBuilder, Delivery, subject};
 use crate::envelope::{Dialect, Envelope};
 use crate::error::Result;
@@ -125,7 +125,7 @@ impl SmartSend {
         if let Some(handler) = &self.handler {
             return Ok(builder.store(handler.clone()));
         }
-        let mut plik = Plik::new(self.fileserver_url.as_deref().unwrap_or(FILESERVER_URL))?;
+        let mut plik = Plik::new(self.fileserver_url.as_deref().unwrap_or(super::FILESERVER_URL))?;
         if self.one_shot {
             plik = plik.lifetime(Lifetime::OneShot);
         }
