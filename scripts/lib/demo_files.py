@@ -195,4 +195,7 @@ def check(folder, receipt, message):
 if __name__ == "__main__":
     command, *paths = sys.argv[1:]
     paths = [pathlib.Path(path) for path in paths]
-    sys.exit(0 if {"make": make, "check": check}[command](*paths) in (None, True) else 1)
+    try:
+        sys.exit(0 if {"make": make, "check": check}[command](*paths) in (None, True) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -173,7 +173,7 @@ mod tests {
     fn dictionaries_are_pretty_and_rows_a_grid() {
         assert_eq!(lines(PayloadType::Dictionary, b"{\"a\":[1]}"), ["{", "  \"a\": [", "    1", "  ]", "}"]);
         let shown = lines(PayloadType::JsonTable, b"[{\"b\":1,\"a\":\"x\"},{\"a\":null}]");
-        assert_eq!(shown, ["a  b", "x  1", "-"]);
+        assert_eq!(shown, ["a  b", "x  1", "-  -"]);
         assert!(preview(&data(PayloadType::Dictionary, b"{")).is_err());
         let long = format!("[{}1]", "1,".repeat(100_000));
         assert_eq!(lines(PayloadType::Dictionary, long.as_bytes()).last().unwrap(), "…");
