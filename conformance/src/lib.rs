@@ -1,1 +1,57 @@
-//! placeholder
+//! What the conformance tests stand on: the peers of `conformance/peers` as child processes, and a `nats-server`.
+//!
+//! ```text
+//! Peer::spawn ─► PeerProcess ─► lines of JSON, each before a deadline ─► finish ─► Outcome
+//! ```
+//!
+//! A child process is killed when its handle is dropped. What is not installed is an error that names the script that
+//! installs it, never a reason to leave a test out.
+
+mod nats;
+mod peer;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use self::nats::NatsServer;
+pub use self::peer::{Outcome, Peer, PeerProcess, parse_line};
+
+/// The crate's result.
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// Why something could not be started or did not do what it was asked for, in words for whoever runs the tests.
+#[derive(Clone)]
+pub struct Failure(String);
+
+impl Failure {
+    fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Failure {
+    /// As `Display`: it is what `unwrap` prints, and the text has lines.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    const CRATE: &str = env!("CARGO_MANIFEST_DIR");
+    Path::new(CRATE).parent().unwrap_or_else(|| Path::new("."))
+}
+
+/// Where the first of `PATH`'s folders has a program of this name.
+fn on_path(name: &str) -> Option<PathBuf> {
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(name)).find(|path| path.is_file())
+}

@@ -93,7 +93,7 @@ export class Plik {
       fileid: added.id,
       url: `${base}/file/${created.id}/${added.id}/${segment(added.fileName)}`,
       token: created.uploadToken,
-      expiresAt: this.lifetime.oneShot ? null : expiry(created.expireAt),
+      expiresAt: expiry(created.expireAt),
     };
   }
 

@@ -115,7 +115,7 @@ class Plik:
         base = (created.get("downloadDomain") or self.server).rstrip("/")
         name = quote(added["fileName"], safe="")
         url = f"{base}/file/{created['id']}/{added['id']}/{name}"
-        expires = None if "oneShot" in self.lifetime else _expires(created.get("expireAt"))
+        expires = _expires(created.get("expireAt"))
         return Upload(reply.status_code, created["id"], added["id"], url, token, expires)
 
     def delete(self, upload):

@@ -318,12 +318,16 @@ async fn one_shot_links_are_gone_after_the_first_reader_and_kept_ones_are_not() 
 async fn digest_and_expiry_follow_the_callers_own_metadata_and_replace_its_entries_of_these_names() {
     let nats = NatsServer::start();
     let files = FileServer::builder().start().await.unwrap();
-    for (lifetime, names) in [
-        (Lifetime::default(), ["b", "a", "sha256", "expiresAt"].as_slice()),
-        (Lifetime::OneShot, &["b", "a", "sha256"]),
+    let without_lifetime =
+        HandlerStore::new().on_upload(|_, _| async { Ok("http://files.example/1".to_owned()) });
+    for (bridge, expected) in [
+        (
+            Bridge::builder().store(Plik::new(files.url()).unwrap()),
+            ["b", "a", "sha256", "expiresAt"].as_slice(),
+        ),
+        (Bridge::builder().store(without_lifetime), &["b", "a", "sha256"]),
     ] {
-        let store = Plik::new(files.url()).unwrap().lifetime(lifetime);
-        let bridge = Bridge::builder().store(store).threshold(3).connect(nats.url()).await.unwrap();
+        let bridge = bridge.threshold(3).connect(nats.url()).await.unwrap();
         let sent = bridge
             .send("s")
             .binary("f", "hello")
@@ -334,10 +338,12 @@ async fn digest_and_expiry_follow_the_callers_own_metadata_and_replace_its_entri
             .await
             .unwrap();
         let metadata = sent.envelope().payload(0).unwrap().metadata();
-        let keys: Vec<&str> = metadata.as_json().split('"').filter(|part| names.contains(part)).collect();
-        assert_eq!(keys, names, "{metadata:?}");
+        let names = ["a", "b", "sha256", "expiresAt"];
+        let found: Vec<&str> = metadata.as_json().split('"').filter(|part| names.contains(part)).collect();
+        assert_eq!(found, expected, "{metadata:?}");
         let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
         assert_eq!(metadata.get::<String>("sha256").as_deref(), Some(digest));
+        assert_ne!(metadata.get::<String>("expiresAt").as_deref(), Some("never"));
     }
 }
 
