@@ -65,17 +65,9 @@ fn format(path: Option<&Path>, bytes: &[u8]) -> Result<Format, String> {
 
 /// The stream or the file format.
 fn arrow(bytes: &Bytes) -> natsbridge::Result<(SchemaRef, Vec<RecordBatch>)> {
-    let invalid = |error: ArrowError| {
-        natsbridge::Error::new(natsbridge::ErrorKind::InvalidInput, "not an Arrow file").with_source(error)
-    };
-    if bytes.starts_with(b"ARROW1") {
-        let reader = arrow_ipc::reader::FileReader::try_new(Cursor::new(bytes), None).map_err(invalid)?;
-        let schema = reader.schema();
-        return Ok((schema, reader.collect::<Result<_, _>>().map_err(invalid)?));
-    }
     // It is the user's own file: as large as it is.
     let table = table::decode(bytes, &Limits::default().table_len(u64::MAX)).map_err(|error| {
-        natsbridge::Error::new(natsbridge::ErrorKind::InvalidInput, "not an Arrow stream").with_source(error)
+        natsbridge::Error::new(natsbridge::ErrorKind::InvalidInput, "not Arrow IPC").with_source(error)
     })?;
     Ok((Arc::clone(table.schema()), table.into_batches()))
 }
