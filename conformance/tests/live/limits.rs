@@ -1,10 +1,9 @@
 //! Messages that base64 makes too large for the server.
 
 use natsbridge::{Dialect, Transport};
-use natsbridge_conformance::Peer;
+use natsbridge_conformance::{Peer, sha256};
 use serde_json::json;
 
-use crate::compare::digest;
 use crate::items::noise;
 use crate::{DIALECTS, World, name, next};
 
@@ -42,7 +41,7 @@ async fn a_payload_that_does_not_fit_is_promoted_to_a_link_both_ways() {
             assert_eq!(transports, [Transport::Direct, Transport::Link, Transport::Direct]);
             let line = receiving.values().await.unwrap().remove(0);
             for (index, bytes) in [&half, &large].into_iter().enumerate() {
-                assert_eq!(line["payloads"][index]["sha256"], digest(bytes), "{peer:?}");
+                assert_eq!(line["payloads"][index]["sha256"], sha256(bytes), "{peer:?}");
             }
             assert_eq!(line["payloads"][2]["text"], "beside");
 
