@@ -168,7 +168,7 @@ async fn a_bad_payload_from_a_peer_leaves_the_others_readable() {
             let message = next(&mut messages).await;
             assert_eq!(message.payload("before").unwrap().text().await.unwrap(), "ok");
             assert_eq!(message.payload("after").unwrap().json_value().await.unwrap(), json!({"a": 1}));
-            use ErrorKind::{InvalidJson, InvalidPayload, InvalidTable, InvalidText};
+            use ErrorKind::{DigestMismatch, InvalidJson, InvalidPayload, InvalidTable, InvalidText};
             let kinds = [
                 InvalidText,
                 InvalidJson,
@@ -177,7 +177,7 @@ async fn a_bad_payload_from_a_peer_leaves_the_others_readable() {
                 InvalidJson,
                 InvalidTable,
                 InvalidPayload,
-                InvalidPayload,
+                DigestMismatch,
             ];
             for (index, kind) in (1..).zip(kinds) {
                 let payload = message.payload_at(index).unwrap();
