@@ -30,7 +30,7 @@ impl Reporter {
         for payload in message.payloads() {
             let arrived = self.payload(&payload).await?;
             if let Err(error) = &arrived {
-                failed.get_or_insert_with(|| kind_code(error.kind()));
+                failed.get_or_insert_with(|| error.code());
             }
             if self.json {
                 payloads.push(PayloadLine::new(&payload, arrived));
@@ -54,19 +54,24 @@ impl Reporter {
     }
 
     /// Fetches, checks and saves; the bytes are let go of before the next payload.
-    async fn payload(&self, payload: &ReceivedPayload<'_>) -> Result<natsbridge::Result<Arrived>, Failure> {
+    async fn payload(&self, payload: &ReceivedPayload<'_>) -> Result<Result<Arrived, Failure>, Failure> {
         let data = match payload.fetch().await {
             Ok(data) => data,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         let preview = match preview(&data) {
             Ok(preview) => preview,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         let path = match &self.folder {
             Some(folder) => {
                 let name = file_name(payload.dataname(), payload.index(), &data);
-                Some(folder.save(&name, data.bytes())?.display().to_string())
+                match folder.save(&name, data.bytes()) {
+                    Ok(path) => Some(path.display().to_string()),
+                    // Only this payload fails.
+                    Err(failure) if failure.is_about_a_name() => return Ok(Err(failure)),
+                    Err(failure) => return Err(failure),
+                }
             }
             None => None,
         };
@@ -164,7 +169,7 @@ pub(crate) fn title(index: usize, dataname: &str, type_name: &str, transport: &s
     format!("  {}  {}  {transport}", bold(&name), visible(type_name))
 }
 
-fn for_people(payload: &ReceivedPayload<'_>, arrived: &natsbridge::Result<Arrived>) -> String {
+fn for_people(payload: &ReceivedPayload<'_>, arrived: &Result<Arrived, Failure>) -> String {
     let transport = payload.transport().map_or("?", |transport| transport.as_str());
     let mut out = title(payload.index(), payload.dataname(), payload.type_name(), transport);
     match arrived {
@@ -280,7 +285,7 @@ struct PayloadLine<'a> {
 }
 
 impl<'a> PayloadLine<'a> {
-    fn new(payload: &ReceivedPayload<'a>, arrived: natsbridge::Result<Arrived>) -> Self {
+    fn new(payload: &ReceivedPayload<'a>, arrived: Result<Arrived, Failure>) -> Self {
         let mut line = Self {
             dataname: payload.dataname(),
             type_name: payload.type_name(),
@@ -307,7 +312,7 @@ impl<'a> PayloadLine<'a> {
                     Preview::Text { .. } | Preview::Bytes => {}
                 }
             }
-            Err(error) => line.error = Some(ErrorLine::new(&error)),
+            Err(failure) => line.error = Some(ErrorLine::of_payload(&failure)),
         }
         line
     }
@@ -329,5 +334,12 @@ struct ErrorLine {
 impl ErrorLine {
     fn new(error: &natsbridge::Error) -> Self {
         Self { kind: format!("{:?}", error.kind()), message: chain(error), offset: error.offset() }
+    }
+
+    fn of_payload(failure: &Failure) -> Self {
+        match failure {
+            Failure::Engine { error, .. } => Self::new(error),
+            _ => Self { kind: "NotSaved".to_owned(), message: chain(failure), offset: None },
+        }
     }
 }
