@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::args::{FileServerArgs, MessageArgs, UploadArgs};
 use crate::exit::Failure;
+use crate::output::blocking;
 use crate::payload_spec::{PayloadSpec, Source};
 use crate::table_input;
 
@@ -64,15 +65,13 @@ fn read(source: &Source, name: &str) -> Result<Bytes, Failure> {
 }
 
 pub(crate) fn file(path: &Path) -> io::Result<Bytes> {
-    fs::read(path).map(Bytes::from)
+    blocking(|| fs::read(path)).map(Bytes::from)
 }
 
 /// Standard input to its end.
 pub(crate) fn stdin() -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
-    io::stdin()
-        .lock()
-        .read_to_end(&mut bytes)
+    blocking(|| io::stdin().lock().read_to_end(&mut bytes))
         .map_err(|error| Failure::input("cannot read standard input", error))?;
     Ok(bytes.into())
 }

@@ -6,12 +6,13 @@ use natsbridge::fileserver::FileServer;
 
 use crate::args::ServeArgs;
 use crate::exit::{Failure, code};
-use crate::{output, signals};
+use crate::output;
+use crate::signals::Signals;
 
 /// What Plik keeps uploads for, and at most.
 const DEFAULT_TTL: Duration = Duration::from_secs(30 * 24 * 3600);
 
-pub(crate) async fn run(args: &ServeArgs) -> Result<u8, Failure> {
+pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<u8, Failure> {
     let mut server = FileServer::builder().listen(args.listen);
     if let Some(dir) = &args.dir {
         server = server.dir(dir);
@@ -40,11 +41,16 @@ pub(crate) async fn run(args: &ServeArgs) -> Result<u8, Failure> {
     let failed =
         |source| Failure::Server { what: format!("the file server cannot start on {}", args.listen), source };
     let server = server.start().await.map_err(failed)?;
-    let said = output::line(server.url());
+    let url = server.url().to_owned();
+    let said = tokio::select! {
+        biased;
+        _ = signals.next() => None,
+        said = tokio::task::spawn_blocking(move || output::line(&url)) => said.ok(),
+    };
     // A server whose first line nobody could read is of no use.
-    if said.is_ok() {
-        signals::signal().await;
+    if let Some(Ok(())) = said {
+        signals.next().await;
     }
     server.shutdown().await;
-    said.map(|()| code::OK)
+    said.unwrap_or(Ok(())).map(|()| code::OK)
 }

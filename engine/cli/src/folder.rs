@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::exit::Failure;
+use crate::output::blocking;
 use crate::safe_name::numbered;
 
 /// Of how many names the next number is remembered; beyond it is looked for again.
@@ -79,7 +80,7 @@ impl Folder {
             match create(&path) {
                 Ok(mut file) => {
                     let temporary = Temporary(path);
-                    file.write_all(bytes)?;
+                    blocking(|| file.write_all(bytes))?;
                     return Ok(temporary);
                 }
                 // Left over from another program of that process id.

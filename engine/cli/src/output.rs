@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use tokio::runtime::RuntimeFlavor;
+
 use crate::exit::Failure;
 
 /// One of the two.
@@ -13,10 +15,22 @@ pub(crate) enum Stream {
 
 /// Writes to standard output, now.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::output("cannot write to standard output", error))
+    // The reader may be slow: signals and the connection are looked after meanwhile.
+    blocking(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    })
+    .map_err(|error| Failure::output("cannot write to standard output", error))
+}
+
+/// Does what may take any time, leaving this thread's other tasks to another one.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(work)
+        }
+        _ => work(),
+    }
 }
 
 /// Writes a line to standard output, now.
@@ -33,7 +47,7 @@ pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Writes a line to standard error. Where that is closed there is nobody to tell.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = blocking(|| writeln!(io::stderr().lock(), "{text}"));
 }
 
 pub(crate) fn is_terminal(stream: Stream) -> bool {

@@ -22,6 +22,49 @@ fn signals_end_it_cleanly() {
 
 #[cfg(unix)]
 #[test]
+fn signals_end_it_whatever_it_waits_for() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use crate::servers::{Receiving, signal};
+
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let from_fifo = format!("a:binary@{}", fifo.display());
+    let nats = Nats::start();
+    let prompt = |begun: Instant| assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        // Input that does not come.
+        for args in [&["send", "t", "a:binary@-"][..], &["send", "t", &from_fifo], &["inspect"]] {
+            let mut child = nats.program().args(args).stdin(Stdio::piped()).spawn().unwrap();
+            std::thread::sleep(Duration::from_millis(500));
+            assert!(child.try_wait().unwrap().is_none(), "{args:?}");
+            let begun = Instant::now();
+            signal(&child, name);
+            assert_eq!(child.wait().unwrap().code(), Some(code), "{args:?}");
+            prompt(begun);
+        }
+        // Output that nobody reads.
+        let mut receiving = Receiving::start(&nats, &["t", "--json"]);
+        let text = format!("a:text={}", "x".repeat(60_000));
+        for _ in 0..8 {
+            nats.run(&["send", "t", &text]).expect(0);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        signal(receiving.child(), name);
+        assert_eq!(receiving.child().wait().unwrap().code(), Some(code));
+        prompt(begun);
+        let mut printed = String::new();
+        receiving.child().stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        assert!(printed.len() < 8 * 60_000, "it was blocked");
+    }
+}
+
+#[cfg(unix)]
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     use std::process::Stdio;
 
