@@ -82,7 +82,10 @@ impl Args for PayloadArgs {
                          once).\nThe name ends at the first :TYPE= or :TYPE@.\n\
                          Types: text; dictionary (JSON); jsontable (a JSON array of rows); table or arrowtable (from \
                          .arrow, .arrows, .ipc, .csv with a header, or .json with rows); image, audio, video, binary \
-                         and any other word (bytes).",
+                         and any other word (bytes).\n\
+                         Numbers of a .csv or .json table are never changed: whole numbers above Int64 become UInt64; a \
+                         CSV column stays text where a number begins with 0 (007) or +, or has more digits than its \
+                         type holds; a JSON number that no type holds is an error.",
                     ),
             )
             .arg(
