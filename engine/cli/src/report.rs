@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use natsbridge::{Dialect, Envelope, Message, PayloadData, PayloadType, ReceivedPayload, Verification};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::digest::sha256;
 use crate::exit::{Failure, chain, kind_code};
@@ -215,7 +216,7 @@ struct MessageLine<'a> {
     reply_to_msg_id: &'a str,
     #[serde(rename = "brokerURL")]
     broker_url: &'a str,
-    metadata: Value,
+    metadata: Option<&'a RawValue>,
     nats_reply: Option<&'a str>,
     headers: Vec<(String, String)>,
     message_len: usize,
@@ -241,7 +242,7 @@ impl<'a> MessageLine<'a> {
             reply_to: envelope.reply_to(),
             reply_to_msg_id: envelope.reply_to_msg_id(),
             broker_url: envelope.broker_url(),
-            metadata: envelope.metadata().to_value().unwrap_or_default(),
+            metadata: raw(envelope.metadata().as_json()),
             nats_reply: message.nats_reply(),
             headers: headers
                 .flat_map(|(name, values)| values.iter().map(|value| (name.to_string(), value.to_string())))
@@ -261,7 +262,7 @@ struct PayloadLine<'a> {
     transport: Option<&'static str>,
     /// What arrived; of a payload that failed, what was announced.
     size: Option<u64>,
-    metadata: Value,
+    metadata: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -275,6 +276,9 @@ struct PayloadLine<'a> {
     /// Of a dictionary, or the rows of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
+    /// Why there is neither text nor value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<&'static str>,
     /// Of a table: names and types.
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<Vec<(String, String)>>,
@@ -291,7 +295,7 @@ impl<'a> PayloadLine<'a> {
             type_name: payload.type_name(),
             transport: payload.transport().map(|transport| transport.as_str()),
             size: payload.size(),
-            metadata: payload.metadata().to_value().unwrap_or_default(),
+            metadata: raw(payload.metadata().as_json()),
             ..Self::default()
         };
         match arrived {
@@ -301,21 +305,20 @@ impl<'a> PayloadLine<'a> {
                 line.verification = Some(arrived.verification);
                 line.announced_size = arrived.size_mismatch;
                 line.path = arrived.path;
-                match arrived.preview {
-                    Preview::Text { text, whole: true } => line.text = Some(text),
-                    Preview::Json { value, .. } => line.value = value,
-                    Preview::Table { columns, row_count, rows, whole } => {
-                        line.columns = Some(columns);
-                        line.row_count = Some(row_count);
-                        line.value = rows.filter(|_| whole).map(Value::from);
-                    }
-                    Preview::Text { .. } | Preview::Bytes => {}
-                }
+                let shown = arrived.preview.into_json();
+                (line.text, line.value, line.omitted) = (shown.text, shown.value, shown.omitted);
+                (line.columns, line.row_count) = (shown.columns, shown.row_count);
             }
             Err(failure) => line.error = Some(ErrorLine::of_payload(&failure)),
         }
         line
     }
+}
+
+/// JSON text as it came: not every number in it can be read, and what cannot is no reason to lose the rest.
+fn raw(json: &str) -> Option<&RawValue> {
+    // It has been checked by the engine, so it is JSON.
+    serde_json::from_str(json).ok()
 }
 
 #[derive(Serialize)]

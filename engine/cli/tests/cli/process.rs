@@ -39,6 +39,8 @@ fn signals_end_it_whatever_it_waits_for() {
         // Input that does not come.
         for args in [&["send", "t", "a:binary@-"][..], &["send", "t", &from_fifo], &["inspect"]] {
             let mut child = nats.program().args(args).stdin(Stdio::piped()).spawn().unwrap();
+            // Waiting for the program would close it.
+            let _input = child.stdin.take();
             std::thread::sleep(Duration::from_millis(500));
             assert!(child.try_wait().unwrap().is_none(), "{args:?}");
             let begun = Instant::now();

@@ -129,6 +129,25 @@ fn broken_messages_are_told_and_the_stream_goes_on() {
 }
 
 #[test]
+fn metadata_is_shown_whole_and_harmless() {
+    let nats = Nats::start();
+    let receiving = Receiving::start(&nats, &["t", "--json", "--count=1"]);
+    let metadata = "{\"x\": 1e400,\n\"y\":\"\u{9b}\u{202e}\"}";
+    nats.publish(
+        "t",
+        format!(
+            r#"{{"metadata":{metadata},"payloads":[
+            {{"dataname":"a","type":"image","transport":"direct","data":"QQ==","metadata":{metadata}}}]}}"#
+        ),
+    );
+    let ended = receiving.finish().expect(0);
+    let shown = r#"{"x": 1e400, "y":"\u009b\u202e"}"#;
+    assert_eq!(ended.stdout.matches(shown).count(), 2, "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().count(), 1);
+    assert!(ended.stdout.contains(r#""omitted":"bytes, not text; use --output""#), "{}", ended.stdout);
+}
+
+#[test]
 fn a_person_sees_previews_and_no_escape_sequences() {
     let nats = Nats::start();
     let receiving = Receiving::start(&nats, &["t", "--count=1"]);
