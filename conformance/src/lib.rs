@@ -1,4 +1,5 @@
-//! What the conformance tests stand on: the peers of `conformance/peers` as child processes, and a `nats-server`.
+//! What the conformance tests stand on: the peers of `conformance/peers` as child processes, a `nats-server`, and
+//! comparisons that do not mind how a language spells a number.
 //!
 //! ```text
 //! Peer::spawn ─► PeerProcess ─► lines of JSON, each before a deadline ─► finish ─► Outcome
@@ -7,12 +8,14 @@
 //! A child process is killed when its handle is dropped. What is not installed is an error that names the script that
 //! installs it, never a reason to leave a test out.
 
+mod compare;
 mod nats;
 mod peer;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use self::compare::{difference, fields, rewritten, sha256};
 pub use self::nats::NatsServer;
 pub use self::peer::{Outcome, Peer, PeerProcess, parse_line};
 

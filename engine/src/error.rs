@@ -32,6 +32,8 @@ struct Repr {
     offset: Option<u64>,
     /// Position of the payload in its message, 0-based.
     payload: Option<usize>,
+    /// The NATS subject that the message came on.
+    subject: Option<Box<str>>,
     /// (needed, limit) in the unit that `what` names, bytes as a rule.
     size: Option<(u64, u64)>,
     /// How often it was tried.
@@ -262,6 +264,7 @@ impl Error {
             what: what.into(),
             offset: None,
             payload: None,
+            subject: None,
             size: None,
             attempts: None,
             retry_after: None,
@@ -301,6 +304,11 @@ impl Error {
         self.0.payload
     }
 
+    /// The NATS subject that a broken message came on, which may be the only clue to its sender.
+    pub fn subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
+    }
+
     /// How much was needed, in bytes unless the explanation says otherwise.
     pub fn needed(&self) -> Option<u64> {
         self.0.size.map(|(needed, _)| needed)
@@ -337,6 +345,13 @@ impl Error {
     #[must_use]
     pub fn in_payload(mut self, index: usize) -> Self {
         self.0.payload = Some(index);
+        self
+    }
+
+    /// Adds the NATS subject that the message came on.
+    #[must_use]
+    pub fn on_subject(mut self, subject: impl Into<Box<str>>) -> Self {
+        self.0.subject = Some(subject.into());
         self
     }
 
@@ -392,6 +407,9 @@ impl fmt::Display for Error {
         if let Some(offset) = repr.offset {
             detail(f, format_args!("at byte {offset}"))?;
         }
+        if let Some(subject) = &repr.subject {
+            detail(f, format_args!("on subject {subject:?}"))?;
+        }
         if let Some((needed, limit)) = repr.size {
             detail(f, format_args!("needed {needed}, limit {limit}"))?;
         }
@@ -420,6 +438,9 @@ impl fmt::Debug for Error {
             if let Some(value) = value {
                 out.field(name, &value);
             }
+        }
+        if let Some(subject) = &repr.subject {
+            out.field("subject", subject);
         }
         if let Some(cleanup) = &repr.cleanup {
             out.field("cleanup", cleanup);

@@ -164,25 +164,26 @@ export function directBytes(payload) {
 export function decodeBase64(data) {
   const body = data.endsWith("\r\n") ? data.slice(0, -2) : data.endsWith("\n") ? data.slice(0, -1) : data;
   const symbols = /^[A-Za-z0-9+/_-]*/.exec(body)[0];
-  const padding = body.slice(symbols.length);
-  if (!/^=*$/.test(padding)) {
-    const at = symbols.length + padding.search(/[^=]/);
-    throw new PeerError("B64-4", "a character outside the alphabet", at);
-  }
+  const end = symbols.length;
+  const padding = /^=*/.exec(body.slice(end))[0].length;
+  const junk = body.slice(end + padding);
   const standard = symbols.search(/[+/]/);
   const urlSafe = symbols.search(/[-_]/);
   if (standard >= 0 && urlSafe >= 0) throw new PeerError("B64-2", "two alphabets", Math.max(standard, urlSafe));
-  const over = symbols.length % 4;
-  if (over === 1) throw new PeerError("B64-5", "a lone last character", body.length);
-  const due = (4 - over) % 4;
-  if (padding !== "" && padding.length !== due) {
-    throw new PeerError("B64-3", "wrong padding", symbols.length + Math.min(due, padding.length));
+  if (padding === 0 && /^[^\r\n]/.test(junk)) {
+    throw new PeerError("B64-4", "a character outside the alphabet", end);
   }
+  // The symbols are at their end, whatever is wrong behind it.
+  const over = end % 4;
+  if (over === 1) throw new PeerError("B64-5", "a lone last character", end);
+  const due = (4 - over) % 4;
   const raw = Buffer.from(symbols, "base64");
   if (over) {
     const tail = raw.subarray(raw.length - (raw.length % 3)).toString(urlSafe >= 0 ? "base64url" : "base64");
-    if (tail[over - 1] !== symbols.at(-1)) throw new PeerError("B64-5", "left-over bits", symbols.length - 1);
+    if (tail[over - 1] !== symbols.at(-1)) throw new PeerError("B64-5", "left-over bits", end - 1);
   }
+  if (padding !== 0 && padding !== due) throw new PeerError("B64-3", "wrong padding", end + Math.min(due, padding));
+  if (junk !== "") throw new PeerError("B64-4", "a character outside the alphabet", end + padding);
   return raw;
 }
 

@@ -196,23 +196,27 @@ def decode_base64(data):
     """Section 7. Offsets count from the first byte of `data`."""
     body = data[:-2] if data.endswith("\r\n") else data[:-1] if data.endswith("\n") else data
     end = _ALPHABET.match(body).end()
-    symbols, padding = body[:end], body[end:]
-    if padding.strip("="):
-        at = end + len(padding) - len(padding.lstrip("="))
-        raise PeerError("B64-4", "a character outside the alphabet", at)
+    symbols, rest = body[:end], body[end:]
     standard = [i for i in map(symbols.find, "+/") if i >= 0]
     url_safe = [i for i in map(symbols.find, "-_") if i >= 0]
     if standard and url_safe:
         raise PeerError("B64-2", "two alphabets", max(min(standard), min(url_safe)))
+    padding = len(rest) - len(rest.lstrip("="))
+    junk = rest[padding:]
+    if padding == 0 and junk and junk[0] not in "\r\n":
+        raise PeerError("B64-4", "a character outside the alphabet", end)
+    # The symbols are at their end, whatever is wrong behind it.
     if len(symbols) % 4 == 1:
-        raise PeerError("B64-5", "a lone last character", len(body))
+        raise PeerError("B64-5", "a lone last character", end)
     due = -len(symbols) % 4
-    if padding and len(padding) != due:
-        raise PeerError("B64-3", "wrong padding", end + min(due, len(padding)))
     raw = base64.b64decode(symbols.replace("-", "+").replace("_", "/") + "=" * due)
     last = base64.b64encode(raw[len(raw) // 3 * 3 :])[len(symbols) % 4 - 1 :][:1].decode()
     if due and last != symbols[-1].translate(_TO_STANDARD):
         raise PeerError("B64-5", "left-over bits", end - 1)
+    if padding not in (0, due):
+        raise PeerError("B64-3", "wrong padding", end + min(due, padding))
+    if junk:
+        raise PeerError("B64-4", "a character outside the alphabet", end + padding)
     return raw
 
 

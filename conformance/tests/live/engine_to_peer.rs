@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::compare::{same_fields, same_payload};
 use crate::items::{self, Item};
-use crate::{DIALECTS, PEER_TIME, World};
+use crate::{DIALECTS, PEER_TIME, World, name};
 
 async fn send(
     bridge: &Bridge,
@@ -61,17 +61,18 @@ async fn all_types_reach(peer: Peer) {
         }
     }
 
-    // The peer writes each message as the engine did, byte for byte.
-    let files: Vec<String> = (0..receipts.len()).map(|n| format!("message.{n}")).collect();
-    for ((receipt, _), file) in receipts.iter().zip(&files) {
-        std::fs::write(world.path().join(file), receipt.envelope().as_bytes()).unwrap();
+    // The peer writes a message of each dialect as the engine did, byte for byte.
+    let direct: Vec<_> =
+        receipts.iter().step_by(rounds.len()).map(|(receipt, _)| receipt.envelope()).collect();
+    for (envelope, dialect) in direct.iter().zip(DIALECTS) {
+        assert_eq!(envelope.dialect(), dialect);
+        std::fs::write(world.path().join(name(dialect)), envelope.as_bytes()).unwrap();
     }
-    let mut args = vec!["decode", "--reencode", "--fileserver", world.files.url()];
-    args.extend(files.iter().map(String::as_str));
+    let args = ["decode", "--reencode", "camel", "snake"];
     let lines = peer.spawn(world.path(), PEER_TIME, args).unwrap().values().await.unwrap();
-    for ((receipt, _), lines) in receipts.iter().zip(lines.chunks(2)) {
+    for (envelope, lines) in direct.iter().zip(lines.chunks(2)) {
         let again = lines[1]["reencoded"].as_str().unwrap();
-        assert!(again.as_bytes() == receipt.envelope().as_bytes(), "written in another way: {again:.2000}");
+        assert!(again.as_bytes() == envelope.as_bytes(), "written in another way: {again:.2000}");
     }
 }
 

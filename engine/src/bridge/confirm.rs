@@ -13,6 +13,7 @@ use futures_util::StreamExt as _;
 
 use super::Inner;
 use crate::error::{Error, ErrorKind, Result};
+use crate::link::cleanups_finished;
 
 /// The server's refusals and its answers reach us through different tasks; this long the refusals may take longer.
 const EVENT_LAG: Duration = Duration::from_millis(2);
@@ -60,6 +61,7 @@ pub(super) async fn accepted(inner: &Inner, mark: u64, subject: &str, what: &'st
 }
 
 pub(super) async fn drain(inner: &Inner) -> Result<()> {
+    cleanups_finished().await;
     let flushed = round_trip(inner).await;
     if inner.owns_client {
         // An error here means that the client has stopped already.

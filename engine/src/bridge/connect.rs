@@ -55,7 +55,7 @@ impl Default for BridgeBuilder {
             limits: Limits::default(),
             retry: Retry::default(),
             refuse_unverified: false,
-            download_timeout: None,
+            download_timeout: Some(DOWNLOAD_TIMEOUT),
             plain: None,
             parallel_downloads: 4,
             dialect: Dialect::Camel,
@@ -138,7 +138,8 @@ impl BridgeBuilder {
         self
     }
 
-    /// The most time for one download, retries included. Default none: each step has its own deadline.
+    /// The most time for one download, retries included. Default one hour (chosen): each step has a deadline of its own,
+    /// and this one ends what keeps them all and never comes to an end.
     pub fn download_timeout(mut self, timeout: Duration) -> Self {
         self.download_timeout = Some(timeout);
         self
@@ -270,6 +271,9 @@ impl BridgeBuilder {
         }
     }
 }
+
+/// The most time for one download unless the caller says otherwise.
+pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);
 
 /// Takes user and password, or a token, from the first URL that has them: the client itself does not look there.
 fn with_credentials(options: ConnectOptions, servers: &[async_nats::ServerAddr]) -> Result<ConnectOptions> {

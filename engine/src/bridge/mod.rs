@@ -143,7 +143,7 @@ impl Bridge {
         confirm::round_trip(&self.inner).await
     }
 
-    /// Ends in good order: what was sent is flushed to the server, and where the connection is the bridge's own its
+    /// Ends in good order: uploads of abandoned sends are deleted, what was sent is flushed to the server, and where the connection is the bridge's own its
     /// subscriptions are drained and it is closed.
     ///
     /// # Errors

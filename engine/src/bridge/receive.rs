@@ -133,8 +133,10 @@ pub struct Message {
 impl Message {
     pub(super) fn new(bridge: &Bridge, message: async_nats::Message) -> Result<Self> {
         let len = message.payload.len();
-        let envelope = Envelope::decode_with(message.payload, &bridge.inner.limits).inspect_err(|error| {
-            tracing::warn!(%error, subject = %message.subject, "received something that is not an envelope");
+        let envelope = Envelope::decode_with(message.payload, &bridge.inner.limits).map_err(|error| {
+            let error = error.on_subject(message.subject.as_str());
+            tracing::warn!(%error, "received something that is not an envelope");
+            error
         })?;
         tracing::debug_span!("receive", correlation_id = envelope.correlation_id(), subject = %message.subject, len)
             .in_scope(|| tracing::trace!("envelope read"));

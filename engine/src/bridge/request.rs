@@ -2,6 +2,7 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_nats::StatusCode;
@@ -95,6 +96,8 @@ async fn request(
     let (subject, mark) = (draft.subject.clone(), bridge.inner.events.mark());
     send(&bridge.inner, draft, Delivery::Enqueued).await?;
 
+    // Counted outside, for the error when time is up.
+    let others = AtomicUsize::new(0);
     let reply = async {
         while let Some(message) = replies.next().await {
             if message.status == Some(StatusCode::NO_RESPONDERS) {
@@ -102,7 +105,10 @@ async fn request(
             }
             match Message::new(bridge, message) {
                 Ok(reply) if reply.correlation_id() == correlation_id => return Ok(reply),
-                Ok(other) => tracing::debug!(correlation_id = other.correlation_id(), "not the reply"),
+                Ok(other) => {
+                    others.fetch_add(1, Ordering::Relaxed);
+                    tracing::debug!(correlation_id = other.correlation_id(), "not the reply");
+                }
                 Err(error) if private => return Err(error),
                 Err(_) => {} // somebody else's, and reported already
             }
@@ -111,7 +117,14 @@ async fn request(
     };
     tokio::select! {
         reply = tokio::time::timeout(timeout, reply) => reply.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::NoReply, format!("nothing came within {} ms", timeout.as_millis())))
+            let millis = timeout.as_millis();
+            let what = match others.load(Ordering::Relaxed) {
+                0 => format!("nothing came within {millis} ms"),
+                count => format!(
+                    "nothing with the request's correlationId came within {millis} ms, but {count} with another one"
+                ),
+            };
+            Err(Error::new(ErrorKind::NoReply, what))
         }),
         () = bridge.inner.events.refused(mark, &subject) => Err(Error::new(
             ErrorKind::PermissionDenied,

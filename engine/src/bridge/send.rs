@@ -88,6 +88,9 @@ pub(super) async fn send(inner: &Arc<Inner>, draft: Draft, delivery: Delivery) -
         return Err(error);
     }
     subject::check_publish(&draft.subject)?;
+    if !draft.reply_to.is_empty() {
+        subject::check_publish(&draft.reply_to)?;
+    }
     let headers = headers(inner, &draft)?;
     let message = Outgoing::new(inner, &draft);
     let transports = message.plan(inner, &headers)?;

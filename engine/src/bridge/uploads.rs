@@ -5,13 +5,14 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::Inner;
 use super::outgoing::Outgoing;
 use crate::envelope::{Metadata, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::link::{LinkStore, Upload, Uploaded};
+use crate::link::{LinkStore, Upload, Uploaded, cleanup};
 use crate::payload::Payload;
 use crate::timestamp;
 
@@ -101,39 +102,41 @@ impl Uploads {
         self.done.clear();
     }
 
-    /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it.
+    /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it. The
+    /// deleting goes on even if nobody waits for it any more.
     pub(super) async fn undo(mut self, error: Error) -> Error {
-        let done = std::mem::take(&mut self.done);
-        let Some(store) = self.store.clone() else { return error };
-        match delete_all(&*store, done).await {
+        let deleted = match self.delete() {
+            Some(task) => task.await.unwrap_or(Ok(())),
+            None => Ok(()),
+        };
+        match deleted {
             Ok(()) => error,
             Err(cleanup) => error.with_cleanup(cleanup),
         }
+    }
+
+    /// Starts to delete what there is; `None` if that is nothing.
+    fn delete(&mut self) -> Option<JoinHandle<Result<()>>> {
+        let done: Vec<_> = std::mem::take(&mut self.done).into_iter().flatten().collect();
+        let store = self.store.clone().filter(|_| !done.is_empty())?;
+        cleanup::spawn(async move { delete_all(&*store, done).await })
     }
 }
 
 impl Drop for Uploads {
     /// A send that is dropped half-way leaves nothing behind, as far as there is still a runtime to delete it with.
     fn drop(&mut self) {
-        let done = std::mem::take(&mut self.done);
-        let (Some(store), true) = (self.store.clone(), done.iter().any(Option::is_some)) else { return };
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                if let Err(error) = delete_all(&*store, done).await {
-                    tracing::warn!(%error, "an abandoned upload could not be deleted");
-                }
-            });
-        }
+        self.delete();
     }
 }
 
-async fn delete_all(store: &dyn LinkStore, done: Vec<Option<Stored>>) -> Result<()> {
+/// The first failure is returned, and every one is logged: there may be nobody to return it to.
+async fn delete_all(store: &dyn LinkStore, done: Vec<Stored>) -> Result<()> {
     let mut first = Ok(());
-    for stored in done.into_iter().flatten() {
-        if let Err(error) = store.delete(&stored.uploaded).await
-            && first.is_ok()
-        {
-            first = Err(error);
+    for stored in done {
+        if let Err(error) = store.delete(&stored.uploaded).await {
+            tracing::warn!(%error, "an upload of a failed send could not be deleted");
+            first = first.and(Err(error));
         }
     }
     first

@@ -16,6 +16,8 @@
 
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod buffer;
+#[cfg(any(feature = "plik", feature = "nats"))]
+pub(crate) mod cleanup;
 #[cfg(feature = "plik")]
 mod date;
 #[cfg(any(feature = "plik", feature = "nats"))]
@@ -31,6 +33,8 @@ mod retry;
 mod store;
 mod url;
 
+#[cfg(any(feature = "plik", feature = "nats"))]
+pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
 pub use handler::HandlerStore;

@@ -1,18 +1,20 @@
 //! The Plik store: uploads with a lifetime, links, deletion.
 
+mod abandon;
 mod form;
 mod join;
 mod options;
 mod reply;
 
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hyper::Method;
 use md5::{Digest, Md5};
 use tracing::Instrument;
 
+use self::abandon::Batch;
 use self::form::{form, safe_name};
 use self::join::join_in_order;
 pub use self::options::Lifetime;
@@ -32,7 +34,9 @@ const FILES_PER_UPLOAD: usize = 1000;
 ///
 /// Files are kept for 24 hours unless [`lifetime`](Self::lifetime) says otherwise. The bytes of an upload are sent as they
 /// are, without being glued together, with an exact length; afterwards the size that the server reports is checked,
-/// and a file that is not what was sent is deleted again. A batch makes one upload with many files, sent in parallel.
+/// and a file that is not what was sent is deleted again. A batch makes one upload with many files, sent in parallel;
+/// when its future is dropped, what it had stored is deleted in the background (see
+/// [`cleanups_finished`](super::cleanups_finished)). Clones share what they know about the server.
 ///
 /// # Examples
 /// ```
@@ -42,6 +46,7 @@ const FILES_PER_UPLOAD: usize = 1000;
 /// let store = Plik::new("http://localhost:8080")?.lifetime(Lifetime::Keep(Duration::from_secs(3600)));
 /// # Ok::<_, natsbridge::Error>(())
 /// ```
+#[derive(Clone)]
 pub struct Plik {
     base: Base,
     client: Client,
@@ -53,7 +58,8 @@ pub struct Plik {
     verify_md5: bool,
     /// At least 1.
     parallel: usize,
-    domain: Mutex<Domain>,
+    /// Shared by clones: they speak to the same server.
+    domain: Arc<Mutex<Domain>>,
 }
 
 /// What the server says about its download domain; the outer `Option` is whether it said anything.
@@ -78,10 +84,12 @@ impl LinkStore for Plik {
         let origin = self.base.url().origin();
         let span = tracing::debug_span!("upload", %origin, files = uploads.len(), bytes);
         let work = async move {
+            let batch = Batch::new(self);
             let mut results = Vec::with_capacity(uploads.len());
             for uploads in uploads.chunks(FILES_PER_UPLOAD) {
-                results.append(&mut self.upload_together(uploads).await);
+                results.append(&mut self.upload_together(uploads, &batch).await);
             }
+            batch.finish();
             results
         };
         Box::pin(work.instrument(span))
@@ -144,7 +152,7 @@ impl LinkStore for Plik {
 
 impl Plik {
     /// One upload with all these files in it, sent in parallel.
-    async fn upload_together(&self, uploads: &[Upload]) -> Vec<Result<Uploaded>> {
+    async fn upload_together(&self, uploads: &[Upload], batch: &Batch) -> Vec<Result<Uploaded>> {
         let created = match self.create().await {
             Ok(created) => created,
             Err(error) => {
@@ -153,7 +161,14 @@ impl Plik {
                 return std::iter::once(Err(error)).chain(copies).collect();
             }
         };
-        let files = uploads.iter().map(|upload| Box::pin(self.add(&created, upload)) as BoxFuture<'_, _>);
+        let files = uploads.iter().map(|upload| {
+            let add = async {
+                let uploaded = self.add(&created, upload).await?;
+                batch.note(&uploaded);
+                Ok(uploaded)
+            };
+            Box::pin(add) as BoxFuture<'_, _>
+        });
         join_in_order(files, self.parallel).await
     }
 

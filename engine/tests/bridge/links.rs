@@ -1,5 +1,6 @@
 //! Links that fail, and what is left behind.
 
+use std::future::IntoFuture as _;
 use std::time::{Duration, Instant};
 
 use natsbridge::fileserver::FileServer;
@@ -205,16 +206,7 @@ async fn uploads_of_a_send_that_fails_are_deleted_and_only_then() {
     let nats = NatsServer::start();
     let dir = tempfile::tempdir().unwrap();
     let files = FileServer::builder().dir(dir.path()).max_file_size(3_000_000).start().await.unwrap();
-    let stored = || {
-        let mut count = 0;
-        let mut dirs = vec![dir.path().to_owned()];
-        while let Some(dir) = dirs.pop() {
-            for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
-                if entry.path().is_dir() { dirs.push(entry.path()) } else { count += 1 }
-            }
-        }
-        count
-    };
+    let stored = || sizes(dir.path()).len();
     let bridge = Bridge::builder().store(Plik::new(files.url()).unwrap()).connect(nats.url()).await.unwrap();
 
     // The third is too large for the file server; the two before it are taken back.
@@ -246,6 +238,50 @@ async fn uploads_of_a_send_that_fails_are_deleted_and_only_then() {
     drop(nats);
     assert_eq!(kind(unsure.send("s").binary("a", noise(1, 1_200_000)).await), ErrorKind::Unconfirmed);
     assert_eq!(stored(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_send_that_is_dropped_in_the_middle_of_its_uploads_leaves_nothing() {
+    let nats = NatsServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    let files = FileServer::builder().dir(dir.path()).start().await.unwrap();
+    let store = Plik::new(files.url()).unwrap().parallel(1);
+    let bridge = Bridge::builder().store(store).connect(nats.url()).await.unwrap();
+    let (first, second) = (noise(1, 1_200_000), vec![7; 400_000_000]);
+    let whole = || sizes(dir.path()).contains(&1_200_000);
+    let send = bridge.send("s").binary("first", first).binary("second", second).into_future();
+    tokio::select! {
+        result = send => panic!("sent before it could be dropped: {result:?}"),
+        () = async {
+            // The first file is whole, and the second has begun.
+            while !(whole() && sizes(dir.path()).len() == 2) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        } => {}
+    }
+    bridge.drain().await.unwrap();
+    assert!(!whole(), "the first file is still there");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !sizes(dir.path()).is_empty() {
+        assert!(Instant::now() < deadline, "left behind: {:?}", sizes(dir.path()));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The lengths of all files below a folder; one that is deleted meanwhile does not count.
+fn sizes(dir: &std::path::Path) -> Vec<u64> {
+    let mut sizes = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(metadata) if metadata.is_dir() => dirs.push(entry.path()),
+                Ok(metadata) => sizes.push(metadata.len()),
+                Err(_) => {}
+            }
+        }
+    }
+    sizes
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -197,7 +197,8 @@ async fn a_broken_message_is_reported_and_the_stream_goes_on() {
         ["", "{", "not json", "{\"payloads\":1}", "{\"payloads\":[],\"msgId\":\"a\",\"msg_id\":\"b\"}"]
     {
         bridge.client().publish("s", broken.into()).await.unwrap();
-        assert_eq!(kind(next(&mut messages).await), ErrorKind::Malformed);
+        let error = next(&mut messages).await.unwrap_err();
+        assert_eq!((error.kind(), error.subject()), (ErrorKind::Malformed, Some("s")));
     }
     bridge.client().publish("s", "{\"payloads\":[{\"type\":\"text\",\"transport\":\"carrier pigeon\",\"data\":\"\"},{\"type\":\"text\",\"transport\":\"direct\",\"data\":\"b2s=\"}]}".into()).await.unwrap();
     let message = next(&mut messages).await.unwrap();
@@ -265,6 +266,7 @@ async fn mistakes_are_reported_before_anything_is_sent() {
     for subject in ["", "a b", "a..b", "a.*", "a.>", "a\n"] {
         assert_eq!(kind(bridge.send(subject).text("a", "b").await), ErrorKind::InvalidSubject, "{subject:?}");
     }
+    assert_eq!(kind(bridge.send("s").reply_to("a.*").await), ErrorKind::InvalidSubject);
     assert_eq!(kind(bridge.subscribe("a.>.b").await), ErrorKind::InvalidSubject);
     assert_eq!(kind(bridge.queue_subscribe("a", "q q").await), ErrorKind::InvalidSubject);
     assert_eq!(kind(bridge.send("s").header("a", "b\r\nc: d").await), ErrorKind::InvalidHeader);

@@ -170,6 +170,7 @@ pub async fn smartreceive(
         None => connect::plain_http(&policy),
     };
     let mut fetch = FetchOptions::default().retry(options.retry).max_len(options.limits.download_len);
+    fetch.total = Some(connect::DOWNLOAD_TIMEOUT);
     fetch.seed = uuid::Uuid::new_v4().as_u64_pair().0;
 
     let mut payloads = Vec::with_capacity(envelope.payload_count());

@@ -18,7 +18,7 @@ use crate::link::origin::{Origin, Scheme};
 use crate::{Error, ErrorKind, Result};
 
 /// Makes connections; reads the system's certificates once, when the first `https` origin asks for them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Connector {
     tls: OnceCell<TlsConnector>,
 }

@@ -32,7 +32,7 @@ use crate::{Error, ErrorKind, Result};
 const USER_AGENT: &str = concat!("plik_client/1.0 (natsbridge ", env!("CARGO_PKG_VERSION"), ")");
 
 /// Speaks HTTP to any origin.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(in crate::link) struct Client {
     timeouts: HttpTimeouts,
     connector: Connector,

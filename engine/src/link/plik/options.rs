@@ -1,7 +1,6 @@
 //! How a Plik store is set up.
 
 use std::fmt;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::json;
@@ -29,6 +28,7 @@ impl Default for Lifetime {
 }
 
 /// Login and password, and the header made of them.
+#[derive(Clone)]
 pub(super) struct Auth {
     user: String,
     password: String,
@@ -71,7 +71,7 @@ impl Plik {
             protect_uploads: false,
             verify_md5: false,
             parallel: 4,
-            domain: Mutex::default(),
+            domain: std::sync::Arc::default(),
         })
     }
 
