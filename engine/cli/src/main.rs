@@ -24,8 +24,9 @@ mod signals;
 mod table_input;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
 use crate::args::{Cli, Command, ConnectionArgs};
 use crate::exit::{Failure, code};
@@ -34,8 +35,11 @@ use crate::signals::{Signals, or_interrupted};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long the end of the program may be put off to delete uploads that nobody will fetch.
+const TIDYING_UP: Duration = Duration::from_secs(3);
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = args::parse();
     logs::install(cli.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -65,7 +69,21 @@ async fn run(cli: Cli) -> Result<u8, Failure> {
     match cli.command {
         // Ends in its own time: it has files to remove.
         Command::Fileserver(args) => fileserver::run(&args, &mut signals).await,
-        command => or_interrupted(&mut signals, dispatch(cli.connection, command)).await,
+        command => {
+            let ended = or_interrupted(&mut signals, dispatch(cli.connection, command)).await;
+            tidy_up(&mut signals).await;
+            ended
+        }
+    }
+}
+
+/// Waits until the uploads of a message that was not sent are deleted; not for long, and not after another signal.
+async fn tidy_up(signals: &mut Signals) {
+    tokio::select! {
+        biased;
+        () = natsbridge::link::cleanups_finished() => {}
+        _ = signals.next() => {}
+        () = tokio::time::sleep(TIDYING_UP) => {}
     }
 }
 

@@ -225,7 +225,7 @@ struct JsonNumbers {
     above_signed: Option<usize>,
     /// The first row with a whole number that a float changes.
     inexact: Option<usize>,
-    fields: HashMap<String, JsonNumbers>,
+    fields: HashMap<String, Self>,
 }
 
 impl JsonNumbers {

@@ -65,6 +65,69 @@ fn signals_end_it_whatever_it_waits_for() {
     }
 }
 
+/// Passes everything on, but of one connection no more than a megabyte; hands out the first bytes of each piece.
+#[cfg(unix)]
+fn slow_proxy(to: String, seen: std::sync::mpsc::Sender<String>) -> String {
+    use std::io::{Read, Write, copy};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::{park, spawn};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&to).unwrap();
+            let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            spawn(move || copy(&mut answers, &mut back));
+            let seen = seen.clone();
+            spawn(move || {
+                let (mut client, mut server) = (client, server);
+                let (mut piece, mut passed) = (vec![0; 65_536], 0);
+                while let Ok(len @ 1..) = client.read(&mut piece) {
+                    let _ = seen.send(String::from_utf8_lossy(&piece[..len.min(20)]).into_owned());
+                    server.write_all(&piece[..len]).unwrap();
+                    passed += len;
+                    if passed > 1_000_000 {
+                        loop {
+                            park();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_send_takes_its_uploads_back() {
+    use std::time::{Duration, Instant};
+
+    use crate::servers::{Files, PATIENCE, signal};
+
+    let (nats, files) = (Nats::start(), Files::start(&[]));
+    let (seen, requests) = std::sync::mpsc::channel();
+    let proxy = slow_proxy(files.url.strip_prefix("http://").unwrap().to_owned(), seen);
+    let dir = tempfile::tempdir().unwrap();
+    let big = dir.path().join("big");
+    std::fs::write(&big, vec![7; 30_000_000]).unwrap();
+    let payload = format!("big:binary@{}", big.display());
+    let args = ["send", "t", "small:text=complete", &payload, "--threshold=1", "--fileserver", &proxy];
+    let mut child = nats.program().args(args).spawn().unwrap();
+    for _ in 0..2 {
+        while !requests.recv_timeout(PATIENCE).unwrap().starts_with("POST /file/") {}
+    }
+    // The small one is there, the big one is held up.
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let requests: Vec<_> = requests.try_iter().collect();
+    assert!(requests.iter().any(|request| request.starts_with("DELETE /file/")), "{requests:?}");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_reader_that_goes_away_is_no_error() {
