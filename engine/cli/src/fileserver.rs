@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use natsbridge::fileserver::FileServer;
+use natsbridge::link::LinkUrl;
 
 use crate::args::ServeArgs;
 use crate::exit::{Failure, code};
@@ -33,6 +34,9 @@ pub(crate) async fn run(args: &ServeArgs, signals: &mut Signals) -> Result<u8, F
         server = server.default_ttl(ttl);
     }
     if let Some(url) = &args.download_domain {
+        // User info above all: everybody is told this URL.
+        LinkUrl::parse(url)
+            .map_err(|error| Failure::Usage(format!("--download-domain: {}", error.explanation())))?;
         server = server.download_domain(url.clone());
     }
     if let Some(token) = &args.token {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use natsbridge::Dialect;
 
-use super::units::{parse_bytes, parse_duration};
+use super::units::{parse_bytes, parse_ttl};
 use crate::payload_spec::PayloadSpec;
 
 #[derive(Args)]
@@ -161,7 +161,7 @@ pub(crate) struct UploadArgs {
     #[arg(long, conflicts_with = "ttl")]
     pub(crate) one_shot: bool,
     /// How long uploads are kept, such as 30m, 12h or 7d. Default: 24h.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
     pub(crate) ttl: Option<Duration>,
     /// Upload as the owner of this Plik token.
     #[arg(long, env = "PLIK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
