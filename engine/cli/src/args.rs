@@ -9,7 +9,9 @@ mod units;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 pub(crate) use self::connection::ConnectionArgs;
 pub(crate) use self::message::{DialectArg, FileServerArgs, MessageArgs, UploadArgs};
@@ -127,10 +129,46 @@ pub(crate) struct DoctorArgs {
     pub(crate) dialect: DialectArg,
 }
 
+/// Reads the command line, or ends the program saying why it cannot be read.
+pub(crate) fn parse() -> Cli {
+    let mut command = without_empty_variables(Cli::command());
+    command
+        .try_get_matches_from_mut(std::env::args_os())
+        .and_then(|matches| Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command)))
+        .unwrap_or_else(|error| without_values(error).exit())
+}
+
+/// An environment variable that is there and empty counts as not there.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| match arg.get_env().and_then(std::env::var_os) {
+            Some(value) if value.is_empty() => arg.env(Resettable::Reset),
+            _ => arg,
+        })
+        .mut_subcommands(without_empty_variables)
+}
+
+/// The error without what was given: a payload, a header or a URL may be a secret, and errors end up in logs.
+fn without_values(mut error: clap::Error) -> clap::Error {
+    let hidden = || ContextValue::String("…".to_owned());
+    match error.kind() {
+        ErrorKind::ValueValidation | ErrorKind::TooManyValues => {
+            error.insert(ContextKind::InvalidValue, hidden());
+        }
+        ErrorKind::UnknownArgument => {
+            let named = matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with('-'));
+            if !named {
+                error.insert(ContextKind::InvalidArg, hidden());
+                error.remove(ContextKind::Suggested);
+            }
+        }
+        _ => {}
+    }
+    error
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

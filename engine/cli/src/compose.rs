@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::args::{FileServerArgs, MessageArgs, UploadArgs};
 use crate::exit::Failure;
+use crate::output::blocking;
 use crate::payload_spec::{PayloadSpec, Source};
 use crate::table_input;
 
@@ -24,7 +25,7 @@ pub(crate) fn payloads(args: &MessageArgs) -> Result<Vec<Payload>, Failure> {
     for text in &args.payload_metadata {
         let (index, key, value) = payload_metadata(text, specs)?;
         let payload = payloads[index].clone().with_metadata(key, json_or_text(value));
-        payloads[index] = payload.map_err(Failure::about(format!("--payload-metadata {text}")))?;
+        payloads[index] = payload.map_err(Failure::about(metadata_option(text)))?;
     }
     Ok(payloads)
 }
@@ -64,22 +65,20 @@ fn read(source: &Source, name: &str) -> Result<Bytes, Failure> {
 }
 
 pub(crate) fn file(path: &Path) -> io::Result<Bytes> {
-    fs::read(path).map(Bytes::from)
+    blocking(|| fs::read(path)).map(Bytes::from)
 }
 
 /// Standard input to its end.
 pub(crate) fn stdin() -> Result<Bytes, Failure> {
     let mut bytes = Vec::new();
-    io::stdin()
-        .lock()
-        .read_to_end(&mut bytes)
+    blocking(|| io::stdin().lock().read_to_end(&mut bytes))
         .map_err(|error| Failure::input("cannot read standard input", error))?;
     Ok(bytes.into())
 }
 
 /// `PAYLOAD:KEY=VALUE`, where a number is a position and everything else a name; of two names that fit, the longer.
 fn payload_metadata<'a>(text: &'a str, specs: &[PayloadSpec]) -> Result<(usize, &'a str, &'a str), Failure> {
-    let wrong = |what: &str| Failure::Usage(format!("--payload-metadata {text}: {what}"));
+    let wrong = |what: &str| Failure::Usage(format!("{}: {what}", metadata_option(text)));
     let position = text.split_once(':').and_then(|(number, rest)| Some((number.parse().ok()?, rest)));
     let (index, rest) = match position {
         Some((index, rest)) => (Some(index).filter(|&index| index < specs.len()), rest),
@@ -93,6 +92,14 @@ fn payload_metadata<'a>(text: &'a str, specs: &[PayloadSpec]) -> Result<(usize, 
     let index = index.ok_or_else(|| wrong("there is no such payload"))?;
     let (key, value) = rest.split_once('=').ok_or_else(|| wrong("there is no = between key and value"))?;
     Ok((index, key, value))
+}
+
+/// The option as errors name it: without its value.
+fn metadata_option(text: &str) -> String {
+    match text.split_once('=') {
+        Some((key, _)) => format!("--payload-metadata {key}=…"),
+        None => "--payload-metadata".to_owned(),
+    }
 }
 
 /// What can be read as JSON is JSON.

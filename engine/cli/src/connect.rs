@@ -10,6 +10,9 @@ use natsbridge::bridge::BridgeBuilder;
 use crate::args::ConnectionArgs;
 use crate::exit::Failure;
 
+/// How many messages may wait to be shown. More would only be memory: whoever is slower than that loses messages anyway.
+const WAITING_MESSAGES: usize = 4096;
+
 /// Connects, or says why not.
 pub(crate) async fn connect(args: &ConnectionArgs, builder: BridgeBuilder) -> Result<Bridge, Failure> {
     let options = options(args)?;
@@ -18,7 +21,8 @@ pub(crate) async fn connect(args: &ConnectionArgs, builder: BridgeBuilder) -> Re
 }
 
 fn options(args: &ConnectionArgs) -> Result<ConnectOptions, Failure> {
-    let mut options = ConnectOptions::new().name(&args.connection_name);
+    let mut options =
+        ConnectOptions::new().name(&args.connection_name).subscription_capacity(WAITING_MESSAGES);
     options = match (&args.user, &args.password) {
         (Some(user), Some(password)) => options.user_and_password(user.clone(), password.clone()),
         (Some(token), None) => options.token(token.clone()),

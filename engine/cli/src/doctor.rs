@@ -8,6 +8,7 @@ use natsbridge::{Bridge, Data, Dialect, Error, ErrorKind, MessageFields, Payload
 use serde_json::Value;
 
 use crate::args::{ConnectionArgs, DoctorArgs};
+use crate::compose;
 use crate::connect::connect;
 use crate::exit::{Failure, chain, code};
 use crate::output::{alarming, bytes, line, visible};
@@ -48,6 +49,8 @@ impl Findings {
 }
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: &DoctorArgs) -> Result<u8, Failure> {
+    // A wrong URL is no finding about the servers.
+    compose::plik(args.fileserver.url(), None)?;
     let mut findings = Findings::default();
     nats(connection, args, &mut findings).await?;
     match args.fileserver.url() {

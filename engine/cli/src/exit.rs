@@ -97,6 +97,16 @@ impl Failure {
         }
     }
 
+    /// Whether a file could not be written because of its name: the next one may well be.
+    pub(crate) fn is_about_a_name(&self) -> bool {
+        use io::ErrorKind as Kind;
+        let Self::Output { source, .. } = self else { return false };
+        matches!(
+            source.kind(),
+            Kind::InvalidFilename | Kind::InvalidInput | Kind::AlreadyExists | Kind::IsADirectory
+        )
+    }
+
     /// Says which payload, file or option an engine error is about.
     pub(crate) fn about(about: impl Into<String>) -> impl FnOnce(natsbridge::Error) -> Self {
         let about = about.into();

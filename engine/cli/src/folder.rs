@@ -1,19 +1,26 @@
 //! The folder that received payloads are saved into: nothing overwritten, nothing partial left behind.
 
+use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::exit::Failure;
+use crate::output::blocking;
 use crate::safe_name::numbered;
 
-/// How many files of one name a folder may hold.
-const MAX_NUMBER: u32 = 10_000;
+/// Of how many names the next number is remembered; beyond it is looked for again.
+const MAX_NAMES: usize = 10_000;
 
 /// `--output DIR`.
 #[derive(Debug)]
-pub(crate) struct Folder(PathBuf);
+pub(crate) struct Folder {
+    path: PathBuf,
+    /// The number to try next, for names that have been used.
+    next: Mutex<HashMap<String, u64>>,
+}
 
 impl Folder {
     /// Opens the folder, creating it if it is not there.
@@ -21,7 +28,7 @@ impl Folder {
         fs::create_dir_all(path).map_err(|error| {
             Failure::output(format!("cannot create the folder {}", path.display()), error)
         })?;
-        Ok(Self(path.to_owned()))
+        Ok(Self { path: path.to_owned(), next: Mutex::default() })
     }
 
     /// Saves bytes under a [safe](crate::safe_name::safe_name) name, or that name with a number.
@@ -29,28 +36,51 @@ impl Folder {
     /// They are written under a temporary name first, so that a file under its own name is complete. A link that
     /// stands in the way is treated like any other file of that name: left alone.
     pub(crate) fn save(&self, name: &str, bytes: &[u8]) -> Result<PathBuf, Failure> {
-        let failed = |error| Failure::output(format!("cannot save a payload in {}", self.0.display()), error);
+        let failed =
+            |error| Failure::output(format!("cannot save a payload in {}", self.path.display()), error);
         let temporary = self.write_temporary(bytes).map_err(failed)?;
-        for number in 1..=MAX_NUMBER {
-            let path = self.0.join(numbered(name, number));
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut number = next.get(name).copied().unwrap_or_else(|| self.free_number(name));
+        loop {
+            let path = self.path.join(numbered(name, number));
+            number += 1;
             match publish(&temporary.0, &path) {
-                Ok(()) => return Ok(path),
+                Ok(()) => {
+                    if next.len() >= MAX_NAMES {
+                        next.clear();
+                    }
+                    next.insert(name.to_owned(), number);
+                    return Ok(path);
+                }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(failed(error)),
             }
         }
-        Err(failed(io::Error::new(io::ErrorKind::AlreadyExists, "too many files of that name")))
+    }
+
+    /// A number that is free, found in few steps: among the files of earlier runs there may be very many.
+    fn free_number(&self, name: &str) -> u64 {
+        let taken = |number| fs::symlink_metadata(self.path.join(numbered(name, number))).is_ok();
+        let (mut used, mut free) = (0, 1);
+        while taken(free) {
+            (used, free) = (free, free * 2);
+        }
+        while free - used > 1 {
+            let middle = used + (free - used) / 2;
+            if taken(middle) { used = middle } else { free = middle }
+        }
+        free
     }
 
     fn write_temporary(&self, bytes: &[u8]) -> io::Result<Temporary> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = self.0.join(format!(".natsbridge-{}-{number}.part", std::process::id()));
+            let path = self.path.join(format!(".natsbridge-{}-{number}.part", std::process::id()));
             match create(&path) {
                 Ok(mut file) => {
                     let temporary = Temporary(path);
-                    file.write_all(bytes)?;
+                    blocking(|| file.write_all(bytes))?;
                     return Ok(temporary);
                 }
                 // Left over from another program of that process id.
@@ -111,6 +141,38 @@ mod tests {
         assert_eq!(names(&dir), ["a-2.txt", "a-3.txt", "a.txt"]);
         assert_eq!(fs::read_to_string(dir.join("a.txt")).unwrap(), "1");
         assert_eq!(fs::read_to_string(dir.join("a-3.txt")).unwrap(), "3");
+    }
+
+    #[test]
+    fn many_files_of_one_name_are_no_problem() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        for number in 1..=12_000 {
+            assert_eq!(folder.save("a.txt", b"x").unwrap(), dir.path().join(numbered("a.txt", number)));
+        }
+        // Another run finds its place without trying every number.
+        let folder = Folder::open(dir.path()).unwrap();
+        assert_eq!(folder.save("a.txt", b"x").unwrap(), dir.path().join("a-12001.txt"));
+    }
+
+    #[test]
+    fn the_names_remembered_are_bounded() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        *folder.next.lock().unwrap() = (0..MAX_NAMES).map(|n| (n.to_string(), 1)).collect();
+        for expected in ["a", "a-2", "a-3"] {
+            assert_eq!(folder.save("a", b"x").unwrap(), dir.path().join(expected));
+        }
+        assert_eq!(folder.next.lock().unwrap().len(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_the_file_system_refuses_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::open(dir.path()).unwrap();
+        assert!(folder.save(&"x".repeat(300), b"x").unwrap_err().is_about_a_name());
+        assert!(!folder.save("no/such/folder", b"x").unwrap_err().is_about_a_name());
     }
 
     #[cfg(unix)]

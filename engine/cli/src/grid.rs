@@ -7,11 +7,15 @@ use crate::output::{grouped, visible};
 const MAX_COLUMNS: usize = 8;
 const MAX_WIDTH: usize = 24;
 
-/// The names, the given rows (objects), and how many rows there are where more exist than are given.
-pub(crate) fn grid(names: &[String], rows: &[Value], row_count: u64) -> Vec<String> {
+/// The names, the cells of the given rows in the order of the names, and how many rows there are where more exist
+/// than are given.
+pub(crate) fn grid(names: &[String], rows: &[Vec<Option<&Value>>], row_count: u64) -> Vec<String> {
     let shown = &names[..names.len().min(MAX_COLUMNS)];
     let mut lines = vec![shown.iter().map(|name| cell(name)).collect::<Vec<_>>()];
-    lines.extend(rows.iter().map(|row| shown.iter().map(|name| value(row.get(name))).collect()));
+    lines.extend(
+        rows.iter()
+            .map(|row| (0..shown.len()).map(|column| value(row.get(column).copied().flatten())).collect()),
+    );
     let more_columns = names.len() - shown.len();
     if more_columns > 0 {
         lines[0].push(format!("… {more_columns} more columns"));
@@ -64,11 +68,12 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_bounded() {
         let names: Vec<String> = (0..10).map(|n| format!("c{n}")).collect();
-        let lines = grid(&names, &[json!({"c0": "long text", "c1": 2})], 100);
+        let lines = grid(&names, &[vec![Some(&json!("long text")), Some(&json!(2)), None]], 100);
         assert_eq!(lines[0], "c0         c1  c2  c3  c4  c5  c6  c7  … 2 more columns");
         assert!(lines[1].starts_with("long text  2   -"), "{}", lines[1]);
         assert_eq!(lines[2], "… 100 rows");
-        let lines = grid(&["a".to_owned()], &[json!({"a": "x".repeat(100)}), json!({"a": "1\n2"})], 2);
+        let (long, broken) = (json!("x".repeat(100)), json!("1\n2"));
+        let lines = grid(&["a".to_owned()], &[vec![Some(&long)], vec![Some(&broken)]], 2);
         assert_eq!(lines[1], "x".repeat(23) + "…");
         assert_eq!(lines[2], "1\\n2");
     }

@@ -17,7 +17,9 @@ pub(crate) fn install(verbose: u8) {
         2 => "natsbridge=trace,async_nats=debug",
         _ => "trace",
     };
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let chosen = std::env::var("RUST_LOG").ok().filter(|text| !text.is_empty());
+    let mut filter =
+        chosen.and_then(|text| text.parse::<EnvFilter>().ok()).unwrap_or_else(|| EnvFilter::new(default));
     for directive in SECRET {
         if let Ok(directive) = directive.parse() {
             filter = filter.add_directive(directive);

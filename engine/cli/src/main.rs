@@ -23,19 +23,23 @@ mod send;
 mod signals;
 mod table_input;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
+use std::time::Duration;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, ConnectionArgs};
 use crate::exit::{Failure, code};
+use crate::signals::{Signals, or_interrupted};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// How long the end of the program may be put off to delete uploads that nobody will fetch.
+const TIDYING_UP: Duration = Duration::from_secs(3);
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = args::parse();
     logs::install(cli.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -44,37 +48,58 @@ fn main() -> ExitCode {
             return ExitCode::from(code::BUG);
         }
     };
-    // A panic is a bug of ours and has been printed by then; what is left is to say so in the exit code.
-    let result = catch_unwind(AssertUnwindSafe(|| runtime.block_on(run(cli))));
-    // Not to wait for a thread that still reads standard input.
+    let result = runtime.block_on(run(cli));
+    // Not to wait for a thread that still reads its input, or writes to somebody who does not read.
     runtime.shutdown_background();
     match result {
-        Ok(Ok(code)) => ExitCode::from(code),
-        Ok(Err(failure)) => {
+        Ok(code) => ExitCode::from(code),
+        Err(failure) => {
             if let Some(text) = failure.report() {
                 output::note(&format!("error: {text}"));
             }
             ExitCode::from(failure.code())
         }
-        Err(_) => ExitCode::from(code::BUG),
     }
 }
 
 /// The exit code of a command that has said everything itself, or the failure that ended it.
 async fn run(cli: Cli) -> Result<u8, Failure> {
-    let connection = &cli.connection;
+    let mut signals = Signals::listen()
+        .map_err(|error| Failure::input("cannot listen for the signals that end the program", error))?;
     match cli.command {
-        Command::Send(args) => signals::or_interrupted(send::run(connection, &args)).await,
-        Command::Receive(args) => signals::or_interrupted(receive::run(connection, &args)).await,
-        Command::Request(args) => signals::or_interrupted(request::run(connection, &args)).await,
-        Command::Fileserver(args) => fileserver::run(&args).await,
+        // Ends in its own time: it has files to remove.
+        Command::Fileserver(args) => fileserver::run(&args, &mut signals).await,
+        command => {
+            let ended = or_interrupted(&mut signals, dispatch(cli.connection, command)).await;
+            tidy_up(&mut signals).await;
+            ended
+        }
+    }
+}
+
+/// Waits until the uploads of a message that was not sent are deleted; not for long, and not after another signal.
+async fn tidy_up(signals: &mut Signals) {
+    tokio::select! {
+        biased;
+        () = natsbridge::link::cleanups_finished() => {}
+        _ = signals.next() => {}
+        () = tokio::time::sleep(TIDYING_UP) => {}
+    }
+}
+
+async fn dispatch(connection: ConnectionArgs, command: Command) -> Result<u8, Failure> {
+    match command {
+        Command::Send(args) => send::run(&connection, &args).await,
+        Command::Receive(args) => receive::run(&connection, &args).await,
+        Command::Request(args) => request::run(&connection, &args).await,
         Command::Inspect(args) => inspect::run(&args),
-        Command::Doctor(args) => signals::or_interrupted(doctor::run(connection, &args)).await,
+        Command::Doctor(args) => doctor::run(&connection, &args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "natsbridge", &mut script);
             output::write(&script)?;
             Ok(code::OK)
         }
+        Command::Fileserver(_) => unreachable!("it does not run on a task"),
     }
 }

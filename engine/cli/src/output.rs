@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use tokio::runtime::RuntimeFlavor;
+
 use crate::exit::Failure;
 
 /// One of the two.
@@ -13,10 +15,22 @@ pub(crate) enum Stream {
 
 /// Writes to standard output, now.
 pub(crate) fn write(bytes: &[u8]) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|error| Failure::output("cannot write to standard output", error))
+    // The reader may be slow: signals and the connection are looked after meanwhile.
+    blocking(|| {
+        let mut out = io::stdout().lock();
+        out.write_all(bytes).and_then(|()| out.flush())
+    })
+    .map_err(|error| Failure::output("cannot write to standard output", error))
+}
+
+/// Does what may take any time, leaving this thread's other tasks to another one.
+pub(crate) fn blocking<T>(work: impl FnOnce() -> T) -> T {
+    match tokio::runtime::Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            tokio::task::block_in_place(work)
+        }
+        _ => work(),
+    }
 }
 
 /// Writes a line to standard output, now.
@@ -28,12 +42,30 @@ pub(crate) fn line(text: &str) -> Result<(), Failure> {
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string(value)
         .map_err(|error| Failure::output("cannot write the result as JSON", io::Error::other(error)))?;
-    line(&text)
+    line(&harmless_json(&text))
+}
+
+/// JSON text on one line, with everything spelled out in it that [`visible`] spells out.
+fn harmless_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for char in json.chars() {
+        match char {
+            // Inside strings they are spelled out already, so these are between values.
+            '\n' | '\r' | '\t' => out.push(' '),
+            _ if is_hostile(char) => {
+                for unit in char.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+            _ => out.push(char),
+        }
+    }
+    out
 }
 
 /// Writes a line to standard error. Where that is closed there is nobody to tell.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    let _ = blocking(|| writeln!(io::stderr().lock(), "{text}"));
 }
 
 pub(crate) fn is_terminal(stream: Stream) -> bool {
@@ -105,6 +137,16 @@ mod tests {
             assert_eq!(grouped(number), text);
         }
         assert_eq!((bytes(1), bytes(2)), ("1 byte".to_owned(), "2 bytes".to_owned()));
+    }
+
+    #[test]
+    fn json_commands_no_terminal_and_means_the_same() {
+        let value = serde_json::json!({"a\u{7f}": "\u{9b}31m \u{202e} \u{e0041} \n\x1b größe \u{1f600}"});
+        let pretty = serde_json::to_string_pretty(&value).unwrap();
+        let text = harmless_json(&pretty);
+        assert!(!text.chars().any(is_hostile), "{text}");
+        assert!(text.contains("\\u009b31m \\u202e \\udb40\\udc41") && text.contains("größe"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl PayloadSpec {
 
     /// Reads the JSON form: `dataname`, `type`, one of `path`, `text`, `json` and `base64`, and `metadata` if wanted.
     pub(crate) fn parse_json(text: &str) -> Result<Self, String> {
-        let form: JsonForm = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let form: JsonForm = serde_json::from_str(text).map_err(|error| without_values(&error))?;
         let mut sources = Vec::new();
         sources.extend(form.path.map(Source::path));
         sources.extend(form.text.map(|text| Source::Value(text.into_bytes())));
@@ -80,6 +80,19 @@ impl PayloadSpec {
             _ => Err("exactly one of \"path\", \"text\", \"json\" and \"base64\" is needed".to_owned()),
         }
     }
+}
+
+/// The error without what was given, which may be a secret.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if !error.is_data() || text.starts_with("missing field") {
+        return text;
+    }
+    format!(
+        "a field is unknown, given twice or of the wrong type at line {} column {}",
+        error.line(),
+        error.column()
+    )
 }
 
 #[derive(Deserialize)]

@@ -1,9 +1,12 @@
 //! What is in a payload, checked by its type, for people and for JSON.
 
+use std::collections::HashSet;
 use std::io;
+use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_json::writer::{LineDelimited, WriterBuilder};
+use arrow_schema::{DataType, Fields, Schema};
 use natsbridge::payload::table::Table;
 use natsbridge::{Limits, PayloadData, PayloadType};
 use serde_json::{Map, Value};
@@ -26,8 +29,8 @@ pub(crate) enum Preview {
     Text { text: String, whole: bool },
     /// A dictionary or JSON rows; `None` if it is not small.
     Json { start: String, value: Option<Value> },
-    /// A table: its columns, and rows.
-    Table { columns: Vec<(String, String)>, row_count: u64, rows: Option<Vec<Value>>, whole: bool },
+    /// A table: its columns, and the cells of its rows in their order.
+    Table { columns: Vec<(String, String)>, row_count: u64, rows: Option<Vec<Vec<Value>>>, whole: bool },
     /// Nothing to show but bytes.
     Bytes,
 }
@@ -67,27 +70,121 @@ fn of_table(table: &Table, small: bool) -> Preview {
     Preview::Table { columns, row_count, rows: rows(table.batches(), count), whole }
 }
 
-/// The first rows as JSON objects; `None` for types that have no JSON form, and for rows of unreasonable size.
-fn rows(batches: &[RecordBatch], count: usize) -> Option<Vec<Value>> {
+/// The cells of the first rows; `None` for types that have no JSON form, and for rows of unreasonable size.
+fn rows(batches: &[RecordBatch], count: usize) -> Option<Vec<Vec<Value>>> {
     let mut rows = Vec::new();
     let mut len = 0;
-    // One row at a time: a small table can hold one long value that every row refers to.
-    let each = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|at| batch.slice(at, 1)));
-    for row in each.take(count) {
-        let mut out = Vec::new();
-        let mut writer = WriterBuilder::new()
-            .with_explicit_nulls(true)
-            .build::<_, LineDelimited>(&mut out as &mut dyn io::Write);
-        writer.write(&row).ok()?;
-        writer.finish().ok()?;
-        drop(writer);
-        len += out.len();
-        if len > 16 * SMALL {
-            return None;
+    for batch in batches {
+        if rows.len() >= count {
+            break;
         }
-        rows.push(serde_json::from_slice(&out).ok()?);
+        let batch = with_columns_numbered(batch)?;
+        // One row at a time: a small table can hold one long value that every row refers to.
+        for at in 0..batch.num_rows().min(count - rows.len()) {
+            let mut out = Vec::new();
+            let mut writer = WriterBuilder::new()
+                .with_explicit_nulls(true)
+                .build::<_, LineDelimited>(&mut out as &mut dyn io::Write);
+            writer.write(&batch.slice(at, 1)).ok()?;
+            writer.finish().ok()?;
+            drop(writer);
+            len += out.len();
+            if len > 16 * SMALL {
+                return None;
+            }
+            let mut row: Map<String, Value> = serde_json::from_slice(&out).ok()?;
+            let cells = 0..batch.num_columns();
+            rows.push(cells.map(|cell| row.remove(&cell.to_string()).unwrap_or_default()).collect());
+        }
     }
     Some(rows)
+}
+
+/// The batch with its columns named `0`, `1`, …: their own names may be the same. `None` where that is so inside a column.
+fn with_columns_numbered(batch: &RecordBatch) -> Option<RecordBatch> {
+    let schema = batch.schema();
+    if schema.fields().iter().any(|field| has_repeated_names(field.data_type())) {
+        return None;
+    }
+    let numbered = |(at, field): (usize, &arrow_schema::FieldRef)| {
+        Arc::new(field.as_ref().clone().with_name(at.to_string()))
+    };
+    let fields: Fields = schema.fields().iter().enumerate().map(numbered).collect();
+    // A batch without columns has rows all the same.
+    let options = arrow_array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), batch.columns().to_vec(), &options).ok()
+}
+
+fn has_repeated_names(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Struct(fields) => {
+            let mut names = HashSet::new();
+            fields
+                .iter()
+                .any(|field| !names.insert(field.name().as_str()) || has_repeated_names(field.data_type()))
+        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => has_repeated_names(item.data_type()),
+        DataType::Dictionary(_, value) => has_repeated_names(value),
+        DataType::RunEndEncoded(_, value) => has_repeated_names(value.data_type()),
+        _ => false,
+    }
+}
+
+/// Whether the columns can be told apart in an object for each row.
+fn are_distinct(columns: &[(String, String)]) -> bool {
+    let mut names = HashSet::new();
+    columns.iter().all(|(name, _)| names.insert(name))
+}
+
+/// What JSON output holds of a value, and what is missing there.
+#[derive(Default)]
+pub(crate) struct Shown {
+    pub(crate) text: Option<String>,
+    pub(crate) value: Option<Value>,
+    pub(crate) columns: Option<Vec<(String, String)>>,
+    pub(crate) row_count: Option<u64>,
+    /// Why there is neither text nor value.
+    pub(crate) omitted: Option<&'static str>,
+}
+
+const TOO_LARGE: &str = "too large to show; use --output";
+const BINARY: &str = "bytes, not text; use --output";
+const NO_JSON_FORM: &str =
+    "a column's type has no JSON form, or its values are too large to show; use --output";
+const REPEATED_NAMES: &str = "two columns have the same name, which a JSON object cannot hold; use --output";
+
+impl Preview {
+    /// For JSON output.
+    pub(crate) fn into_json(self) -> Shown {
+        let mut shown = Shown::default();
+        match self {
+            Self::Text { text, whole: true } => shown.text = Some(text),
+            Self::Json { value: Some(value), .. } => shown.value = Some(value),
+            Self::Text { .. } | Self::Json { .. } => shown.omitted = Some(TOO_LARGE),
+            Self::Table { columns, row_count, rows, whole } => {
+                match rows {
+                    _ if !whole => shown.omitted = Some(TOO_LARGE),
+                    _ if !are_distinct(&columns) => shown.omitted = Some(REPEATED_NAMES),
+                    None => shown.omitted = Some(NO_JSON_FORM),
+                    Some(rows) => {
+                        let object = |cells: Vec<Value>| -> Value {
+                            columns.iter().map(|(name, _)| name.clone()).zip(cells).collect()
+                        };
+                        shown.value = Some(rows.into_iter().map(object).collect());
+                    }
+                }
+                shown.columns = Some(columns);
+                shown.row_count = Some(row_count);
+            }
+            Self::Bytes => shown.omitted = Some(BINARY),
+        }
+        shown
+    }
 }
 
 impl Preview {
@@ -107,7 +204,12 @@ impl Preview {
                             names.push(name.clone());
                         }
                     }
-                    grid(&names, &rows[..rows.len().min(SHOWN_ROWS)], rows.len() as u64)
+                    let shown: Vec<Vec<_>> = rows
+                        .iter()
+                        .take(SHOWN_ROWS)
+                        .map(|row| names.iter().map(|name| row.get(name)).collect())
+                        .collect();
+                    grid(&names, &shown, rows.len() as u64)
                 }
                 Some(value) => {
                     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
@@ -119,7 +221,11 @@ impl Preview {
             Self::Table { columns, row_count, rows, .. } => {
                 let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
                 match rows {
-                    Some(rows) => grid(&names, &rows[..rows.len().min(SHOWN_ROWS)], *row_count),
+                    Some(rows) => {
+                        let shown: Vec<Vec<_>> =
+                            rows.iter().take(SHOWN_ROWS).map(|row| row.iter().map(Some).collect()).collect();
+                        grid(&names, &shown, *row_count)
+                    }
                     None => vec![format!("{row_count} rows of {}", visible(&names.join(", ")))],
                 }
             }
@@ -191,6 +297,40 @@ mod tests {
         assert_eq!(shown[..3], ["id  name", "1   a", "2   -"]);
         assert_eq!(shown.last().unwrap(), "… 7 rows");
         assert!(preview(&data(PayloadType::Table, b"nothing like Arrow")).is_err());
+    }
+
+    #[test]
+    fn columns_of_one_name_keep_their_own_values() {
+        let batch =
+            record_batch!(("a", Int32, [1, 2]), ("a", Utf8, ["x", "y"]), ("b", Int32, [3, 4])).unwrap();
+        let payload = Payload::table("t", &[batch]).unwrap();
+        let preview = preview(&data(PayloadType::Table, &payload.chunks().concat())).unwrap();
+        assert_eq!(preview.lines(), ["a  a  b", "1  x  3", "2  y  4"]);
+        let shown = preview.into_json();
+        assert!(shown.value.is_none() && shown.omitted.is_some_and(|why| why.contains("same name")));
+        assert_eq!((shown.columns.unwrap().len(), shown.row_count), (3, Some(2)));
+    }
+
+    #[test]
+    fn what_json_output_leaves_out_is_said() {
+        let shown = |payload_type, bytes: &[u8]| preview(&data(payload_type, bytes)).unwrap().into_json();
+        let small = shown(PayloadType::Text, b"a");
+        assert_eq!((small.text.as_deref(), small.omitted), (Some("a"), None));
+        assert_eq!(shown(PayloadType::Dictionary, b"null").omitted, None);
+        let large = "x".repeat(SMALL + 1);
+        assert_eq!(shown(PayloadType::Text, large.as_bytes()).omitted, Some(TOO_LARGE));
+        assert_eq!(shown(PayloadType::Dictionary, format!("{large:?}").as_bytes()).omitted, Some(TOO_LARGE));
+        assert_eq!(shown(PayloadType::Image, b"x").omitted, Some(BINARY));
+        let rows = |count| {
+            let column: Vec<i32> = (0..count).collect();
+            let batch = RecordBatch::try_from_iter([(
+                "a",
+                Arc::new(arrow_array::Int32Array::from(column)) as arrow_array::ArrayRef,
+            )]);
+            shown(PayloadType::Table, &Payload::table("t", &[batch.unwrap()]).unwrap().chunks().concat())
+        };
+        assert_eq!(rows(2).value, Some(serde_json::json!([{"a": 0}, {"a": 1}])));
+        assert_eq!(rows(1001).omitted, Some(TOO_LARGE));
     }
 
     #[test]

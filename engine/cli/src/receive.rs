@@ -40,7 +40,7 @@ pub(crate) fn reporter(args: &ReceptionArgs) -> Result<Reporter, Failure> {
 
 /// A bridge that receives as the command line says.
 pub(crate) fn builder(args: &ReceptionArgs) -> BridgeBuilder {
-    let mut builder = Bridge::builder();
+    let mut builder = Bridge::builder().download_timeout(args.download_timeout);
     for origin in &args.allow_origin {
         builder = builder.allow_origin(origin.clone());
     }

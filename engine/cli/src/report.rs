@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use natsbridge::{Dialect, Envelope, Message, PayloadData, PayloadType, ReceivedPayload, Verification};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::digest::sha256;
 use crate::exit::{Failure, chain, kind_code};
@@ -30,7 +31,7 @@ impl Reporter {
         for payload in message.payloads() {
             let arrived = self.payload(&payload).await?;
             if let Err(error) = &arrived {
-                failed.get_or_insert_with(|| kind_code(error.kind()));
+                failed.get_or_insert_with(|| error.code());
             }
             if self.json {
                 payloads.push(PayloadLine::new(&payload, arrived));
@@ -54,19 +55,24 @@ impl Reporter {
     }
 
     /// Fetches, checks and saves; the bytes are let go of before the next payload.
-    async fn payload(&self, payload: &ReceivedPayload<'_>) -> Result<natsbridge::Result<Arrived>, Failure> {
+    async fn payload(&self, payload: &ReceivedPayload<'_>) -> Result<Result<Arrived, Failure>, Failure> {
         let data = match payload.fetch().await {
             Ok(data) => data,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         let preview = match preview(&data) {
             Ok(preview) => preview,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return Ok(Err(error.into())),
         };
         let path = match &self.folder {
             Some(folder) => {
                 let name = file_name(payload.dataname(), payload.index(), &data);
-                Some(folder.save(&name, data.bytes())?.display().to_string())
+                match folder.save(&name, data.bytes()) {
+                    Ok(path) => Some(path.display().to_string()),
+                    // Only this payload fails.
+                    Err(failure) if failure.is_about_a_name() => return Ok(Err(failure)),
+                    Err(failure) => return Err(failure),
+                }
             }
             None => None,
         };
@@ -164,7 +170,7 @@ pub(crate) fn title(index: usize, dataname: &str, type_name: &str, transport: &s
     format!("  {}  {}  {transport}", bold(&name), visible(type_name))
 }
 
-fn for_people(payload: &ReceivedPayload<'_>, arrived: &natsbridge::Result<Arrived>) -> String {
+fn for_people(payload: &ReceivedPayload<'_>, arrived: &Result<Arrived, Failure>) -> String {
     let transport = payload.transport().map_or("?", |transport| transport.as_str());
     let mut out = title(payload.index(), payload.dataname(), payload.type_name(), transport);
     match arrived {
@@ -210,7 +216,7 @@ struct MessageLine<'a> {
     reply_to_msg_id: &'a str,
     #[serde(rename = "brokerURL")]
     broker_url: &'a str,
-    metadata: Value,
+    metadata: Option<&'a RawValue>,
     nats_reply: Option<&'a str>,
     headers: Vec<(String, String)>,
     message_len: usize,
@@ -236,7 +242,7 @@ impl<'a> MessageLine<'a> {
             reply_to: envelope.reply_to(),
             reply_to_msg_id: envelope.reply_to_msg_id(),
             broker_url: envelope.broker_url(),
-            metadata: envelope.metadata().to_value().unwrap_or_default(),
+            metadata: raw(envelope.metadata().as_json()),
             nats_reply: message.nats_reply(),
             headers: headers
                 .flat_map(|(name, values)| values.iter().map(|value| (name.to_string(), value.to_string())))
@@ -256,7 +262,7 @@ struct PayloadLine<'a> {
     transport: Option<&'static str>,
     /// What arrived; of a payload that failed, what was announced.
     size: Option<u64>,
-    metadata: Value,
+    metadata: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -270,6 +276,9 @@ struct PayloadLine<'a> {
     /// Of a dictionary, or the rows of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
+    /// Why there is neither text nor value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    omitted: Option<&'static str>,
     /// Of a table: names and types.
     #[serde(skip_serializing_if = "Option::is_none")]
     columns: Option<Vec<(String, String)>>,
@@ -280,13 +289,13 @@ struct PayloadLine<'a> {
 }
 
 impl<'a> PayloadLine<'a> {
-    fn new(payload: &ReceivedPayload<'a>, arrived: natsbridge::Result<Arrived>) -> Self {
+    fn new(payload: &ReceivedPayload<'a>, arrived: Result<Arrived, Failure>) -> Self {
         let mut line = Self {
             dataname: payload.dataname(),
             type_name: payload.type_name(),
             transport: payload.transport().map(|transport| transport.as_str()),
             size: payload.size(),
-            metadata: payload.metadata().to_value().unwrap_or_default(),
+            metadata: raw(payload.metadata().as_json()),
             ..Self::default()
         };
         match arrived {
@@ -296,21 +305,20 @@ impl<'a> PayloadLine<'a> {
                 line.verification = Some(arrived.verification);
                 line.announced_size = arrived.size_mismatch;
                 line.path = arrived.path;
-                match arrived.preview {
-                    Preview::Text { text, whole: true } => line.text = Some(text),
-                    Preview::Json { value, .. } => line.value = value,
-                    Preview::Table { columns, row_count, rows, whole } => {
-                        line.columns = Some(columns);
-                        line.row_count = Some(row_count);
-                        line.value = rows.filter(|_| whole).map(Value::from);
-                    }
-                    Preview::Text { .. } | Preview::Bytes => {}
-                }
+                let shown = arrived.preview.into_json();
+                (line.text, line.value, line.omitted) = (shown.text, shown.value, shown.omitted);
+                (line.columns, line.row_count) = (shown.columns, shown.row_count);
             }
-            Err(error) => line.error = Some(ErrorLine::new(&error)),
+            Err(failure) => line.error = Some(ErrorLine::of_payload(&failure)),
         }
         line
     }
+}
+
+/// JSON text as it came: not every number in it can be read, and what cannot is no reason to lose the rest.
+fn raw(json: &str) -> Option<&RawValue> {
+    // It has been checked by the engine, so it is JSON.
+    serde_json::from_str(json).ok()
 }
 
 #[derive(Serialize)]
@@ -329,5 +337,12 @@ struct ErrorLine {
 impl ErrorLine {
     fn new(error: &natsbridge::Error) -> Self {
         Self { kind: format!("{:?}", error.kind()), message: chain(error), offset: error.offset() }
+    }
+
+    fn of_payload(failure: &Failure) -> Self {
+        match failure {
+            Failure::Engine { error, .. } => Self::new(error),
+            _ => Self { kind: "NotSaved".to_owned(), message: chain(failure), offset: None },
+        }
     }
 }

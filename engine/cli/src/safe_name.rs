@@ -33,7 +33,7 @@ pub(crate) fn safe_name(name: &str, fallback: &str) -> String {
 }
 
 /// The name with `-2`, `-3`, … before its extension.
-pub(crate) fn numbered(name: &str, number: u32) -> String {
+pub(crate) fn numbered(name: &str, number: u64) -> String {
     if number < 2 {
         return name.to_owned();
     }

@@ -75,7 +75,6 @@ struct ReceiptLine<'a> {
     msg_id: &'a str,
     subject: &'a str,
     delivery: &'static str,
-    #[serde(rename = "message_len")]
     message_len: usize,
     payloads: Vec<SentLine<'a>>,
 }

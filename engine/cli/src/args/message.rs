@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
 use natsbridge::Dialect;
 
-use super::units::{parse_bytes, parse_duration};
+use super::units::{parse_bytes, parse_ttl};
 use crate::payload_spec::PayloadSpec;
 
 #[derive(Args)]
@@ -82,7 +82,10 @@ impl Args for PayloadArgs {
                          once).\nThe name ends at the first :TYPE= or :TYPE@.\n\
                          Types: text; dictionary (JSON); jsontable (a JSON array of rows); table or arrowtable (from \
                          .arrow, .arrows, .ipc, .csv with a header, or .json with rows); image, audio, video, binary \
-                         and any other word (bytes).",
+                         and any other word (bytes).\n\
+                         Numbers of a .csv or .json table are never changed: whole numbers above Int64 become UInt64; a \
+                         CSV column stays text where a number begins with 0 (007) or +, or has more digits than its \
+                         type holds; a JSON number that no type holds is an error.",
                     ),
             )
             .arg(
@@ -158,7 +161,7 @@ pub(crate) struct UploadArgs {
     #[arg(long, conflicts_with = "ttl")]
     pub(crate) one_shot: bool,
     /// How long uploads are kept, such as 30m, 12h or 7d. Default: 24h.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_ttl)]
     pub(crate) ttl: Option<Duration>,
     /// Upload as the owner of this Plik token.
     #[arg(long, env = "PLIK_TOKEN", hide_env_values = true, value_name = "TOKEN")]

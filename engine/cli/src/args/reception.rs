@@ -1,11 +1,12 @@
 //! What to do with messages that arrive.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use natsbridge::link::Origin;
 
-use super::units::parse_bytes;
+use super::units::{parse_bytes, parse_duration};
 
 #[derive(Args)]
 pub(crate) struct ReceptionArgs {
@@ -22,6 +23,15 @@ pub(crate) struct ReceptionArgs {
     /// The largest payload to fetch by link, such as 500MB or 4GiB. Default: 1GiB.
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes, help_heading = "Links")]
     pub(crate) max_download: Option<u64>,
+    /// The most time for one payload by link, such as 30s or 1h; while it is fetched no other message is shown.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "5m",
+        value_parser = parse_duration,
+        help_heading = "Links"
+    )]
+    pub(crate) download_timeout: Duration,
 }
 
 fn parse_origin(text: &str) -> Result<Origin, String> {

@@ -16,6 +16,12 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| "too long".to_owned())
 }
 
+/// The lifetime of an upload: Plik counts whole seconds, and takes none for its default.
+pub(super) fn parse_ttl(text: &str) -> Result<Duration, String> {
+    let ttl = parse_duration(text)?;
+    if ttl < Duration::from_secs(1) { Err("shorter than a second".to_owned()) } else { Ok(ttl) }
+}
+
 /// `500000`, `500kB`, `2MB`, `1GB` in thousands; `64KiB`, `2MiB`, `1GiB` in steps of 1,024.
 pub(super) fn parse_bytes(text: &str) -> Result<u64, String> {
     let (number, unit) = split(text)?;
@@ -58,6 +64,12 @@ mod tests {
         for text in ["", "s", "-1s", "1.5s", "1y", "99999999999999999999", "999999999999999999d"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_lifetime_is_a_second_or_more() {
+        assert_eq!(parse_ttl("1s"), Ok(Duration::from_secs(1)));
+        assert!(parse_ttl("0").is_err() && parse_ttl("999ms").is_err());
     }
 
     #[test]

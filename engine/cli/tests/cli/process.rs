@@ -22,6 +22,114 @@ fn signals_end_it_cleanly() {
 
 #[cfg(unix)]
 #[test]
+fn signals_end_it_whatever_it_waits_for() {
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use crate::servers::{Receiving, signal};
+
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let from_fifo = format!("a:binary@{}", fifo.display());
+    let nats = Nats::start();
+    let prompt = |begun: Instant| assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        // Input that does not come.
+        for args in [&["send", "t", "a:binary@-"][..], &["send", "t", &from_fifo], &["inspect"]] {
+            let mut child = nats.program().args(args).stdin(Stdio::piped()).spawn().unwrap();
+            // Waiting for the program would close it.
+            let _input = child.stdin.take();
+            std::thread::sleep(Duration::from_millis(500));
+            assert!(child.try_wait().unwrap().is_none(), "{args:?}");
+            let begun = Instant::now();
+            signal(&child, name);
+            assert_eq!(child.wait().unwrap().code(), Some(code), "{args:?}");
+            prompt(begun);
+        }
+        // Output that nobody reads.
+        let mut receiving = Receiving::start(&nats, &["t", "--json"]);
+        let text = format!("a:text={}", "x".repeat(60_000));
+        for _ in 0..8 {
+            nats.run(&["send", "t", &text]).expect(0);
+        }
+        std::thread::sleep(Duration::from_millis(500));
+        let begun = Instant::now();
+        signal(receiving.child(), name);
+        assert_eq!(receiving.child().wait().unwrap().code(), Some(code));
+        prompt(begun);
+        let mut printed = String::new();
+        receiving.child().stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+        assert!(printed.len() < 8 * 60_000, "it was blocked");
+    }
+}
+
+/// Passes everything on, but of one connection no more than a megabyte; hands out the first bytes of each piece.
+#[cfg(unix)]
+fn slow_proxy(to: String, seen: std::sync::mpsc::Sender<String>) -> String {
+    use std::io::{Read, Write, copy};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::{park, spawn};
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&to).unwrap();
+            let (mut answers, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            spawn(move || copy(&mut answers, &mut back));
+            let seen = seen.clone();
+            spawn(move || {
+                let (mut client, mut server) = (client, server);
+                let (mut piece, mut passed) = (vec![0; 65_536], 0);
+                while let Ok(len @ 1..) = client.read(&mut piece) {
+                    let _ = seen.send(String::from_utf8_lossy(&piece[..len.min(20)]).into_owned());
+                    server.write_all(&piece[..len]).unwrap();
+                    passed += len;
+                    if passed > 1_000_000 {
+                        loop {
+                            park();
+                        }
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupted_send_takes_its_uploads_back() {
+    use std::time::{Duration, Instant};
+
+    use crate::servers::{Files, PATIENCE, signal};
+
+    let (nats, files) = (Nats::start(), Files::start(&[]));
+    let (seen, requests) = std::sync::mpsc::channel();
+    let proxy = slow_proxy(files.url.strip_prefix("http://").unwrap().to_owned(), seen);
+    let dir = tempfile::tempdir().unwrap();
+    let big = dir.path().join("big");
+    std::fs::write(&big, vec![7; 30_000_000]).unwrap();
+    let payload = format!("big:binary@{}", big.display());
+    let args = ["send", "t", "small:text=complete", &payload, "--threshold=1", "--fileserver", &proxy];
+    let mut child = nats.program().args(args).spawn().unwrap();
+    for _ in 0..2 {
+        while !requests.recv_timeout(PATIENCE).unwrap().starts_with("POST /file/") {}
+    }
+    // The small one is there, the big one is held up.
+    std::thread::sleep(Duration::from_millis(500));
+    let begun = Instant::now();
+    signal(&child, "INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    let requests: Vec<_> = requests.try_iter().collect();
+    assert!(requests.iter().any(|request| request.starts_with("DELETE /file/")), "{requests:?}");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_reader_that_goes_away_is_no_error() {
     use std::process::Stdio;
 

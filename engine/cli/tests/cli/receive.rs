@@ -60,6 +60,28 @@ fn a_link_from_an_unnamed_place_is_refused_and_the_rest_is_readable() {
 }
 
 #[test]
+fn a_link_that_never_ends_does_not_stop_the_messages_behind_it() {
+    let nats = Nats::start();
+    // Accepts connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let origin = format!("http://{}", silent.local_addr().unwrap());
+    let args = ["t", "--json", "--count=2", "--allow-origin", &origin, "--download-timeout=500ms"];
+    let receiving = Receiving::start(&nats, &args);
+    let begun = std::time::Instant::now();
+    nats.publish(
+        "t",
+        envelope(&json!([{"dataname": "a", "type": "binary", "transport": "link", "size": 1,
+            "data": format!("{origin}/file/a/b/c")}])),
+    );
+    nats.run(&["send", "t", "a:text=b"]).expect(0);
+    let ended = receiving.finish().expect(7);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(20));
+    let lines = ended.lines();
+    assert_eq!(lines[0]["payloads"][0]["error"]["kind"], "TimedOut");
+    assert_eq!(lines[1]["payloads"][0]["text"], "b");
+}
+
+#[test]
 fn other_bytes_behind_a_link_than_were_sent_are_an_integrity_failure() {
     let (nats, files) = (Nats::start(), Files::start(&[]));
     let send = ["send", "t", "a:binary=0123456789", "--threshold=1", "--json", "--fileserver", &files.url];
@@ -104,6 +126,25 @@ fn broken_messages_are_told_and_the_stream_goes_on() {
     assert_eq!(lines[1]["payloads"][1]["text"], "hi");
     assert_eq!(lines[1]["payloads"][1]["announcedSize"], 5);
     assert_eq!(lines[2]["payloads"][0]["text"], "b");
+}
+
+#[test]
+fn metadata_is_shown_whole_and_harmless() {
+    let nats = Nats::start();
+    let receiving = Receiving::start(&nats, &["t", "--json", "--count=1"]);
+    let metadata = "{\"x\": 1e400,\n\"y\":\"\u{9b}\u{202e}\"}";
+    nats.publish(
+        "t",
+        format!(
+            r#"{{"metadata":{metadata},"payloads":[
+            {{"dataname":"a","type":"image","transport":"direct","data":"QQ==","metadata":{metadata}}}]}}"#
+        ),
+    );
+    let ended = receiving.finish().expect(0);
+    let shown = r#"{"x": 1e400, "y":"\u009b\u202e"}"#;
+    assert_eq!(ended.stdout.matches(shown).count(), 2, "{}", ended.stdout);
+    assert_eq!(ended.stdout.lines().count(), 1);
+    assert!(ended.stdout.contains(r#""omitted":"bytes, not text; use --output""#), "{}", ended.stdout);
 }
 
 #[test]

@@ -54,7 +54,7 @@ fn all_types_arrive_whole_in_both_dialects() {
             assert_eq!(receipt[field], message[field]);
         }
         assert_eq!((&receipt["subject"], &receipt["delivery"]), (&json!("t"), &json!("flushed")));
-        assert_eq!(receipt["message_len"], message["messageLen"]);
+        assert_eq!(receipt["messageLen"], message["messageLen"]);
 
         let payloads = message["payloads"].as_array().unwrap();
         let types: Vec<_> = payloads.iter().map(|payload| payload["type"].as_str().unwrap()).collect();

@@ -35,12 +35,80 @@ fn wrong_arguments_are_told_before_anything_is_sent() {
         &["receive"],
         &["receive", "t", "--count=0"],
         &["receive", "t", "--allow-origin=http://h/path"],
+        &["send", "t", "a:text=b", "--ttl=0"],
+        &["send", "t", "a:text=b", "--ttl=500ms", "--fileserver=http://127.0.0.1:1"],
+        &["doctor", "--fileserver=ftp://h"],
+        &["doctor", "--fileserver=http://user:secret@h"],
+        &["fileserver", "--listen=127.0.0.1:0", "--download-domain=http://user:secret@h"],
         &["unknown"],
         &["completions", "tcsh"],
     ] {
         let ended = run(&[args, &[server][..]].concat()).expect(2);
         assert!(ended.stderr.starts_with("error: ") && ended.stdout.is_empty(), "{args:?}: {ended:?}");
     }
+}
+
+#[test]
+fn what_may_be_secret_is_not_repeated() {
+    for args in [
+        &["receive", "t", "--allow-origin=http://user:SECRET@h"][..],
+        &["receive", "t", "SECRET"],
+        &["receive", "t", "--json=SECRET"],
+        &["send", "t", "key:text SECRET"],
+        &["send", "t", "--payload", "{\"text\":\"SECRET\""],
+        &[
+            "send",
+            "t",
+            "--payload",
+            "{\"dataname\":\"a\",\"type\":\"text\",\"text\":\"SECRET\",\"SECRET\":1}",
+        ],
+        &["send", "t", "--payload", "{\"dataname\":[\"SECRET\"]}"],
+        &[
+            "send",
+            "t",
+            "--payload",
+            "{\"dataname\":\"a\",\"type\":\"text\",\"path\":1,\"metadata\":\"SECRET\"}",
+        ],
+        &["send", "t", "--payload", "[\"SECRET\"]"],
+        &["send", "t", "a:text=b", "--header=Authorization SECRET"],
+        &["send", "t", "a:text=b", "--metadata=SECRET"],
+        &["send", "t", "a:text=b", "--payload-metadata=SECRET"],
+        &["send", "t", "a:text=b", "--payload-metadata=7:key=SECRET"],
+        &["send", "t", "a:text=b", "--fileserver=http://user:SECRET@h"],
+        &["doctor", "--fileserver=http://user:SECRET@h"],
+        &["fileserver", "--listen=127.0.0.1:0", "--download-domain=http://user:SECRET@h"],
+    ] {
+        let ended = run(args).expect(2);
+        assert!(
+            ended.stderr.starts_with("error: ") && !ended.stderr.contains("SECRET"),
+            "{args:?}: {ended:?}"
+        );
+    }
+}
+
+#[test]
+fn empty_variables_are_none() {
+    let nats = Nats::start();
+    let mut send = nats.program();
+    send.args(["send", "t", "a:text=b", "--server", &nats.url]);
+    for name in [
+        "NATS_URL",
+        "NATS_USER",
+        "NATS_PASSWORD",
+        "NATS_CREDS",
+        "NATS_NKEY",
+        "NATS_CERT",
+        "NATS_KEY",
+        "NATS_CA",
+        "NATSBRIDGE_FILESERVER",
+        "PLIK_TOKEN",
+        "RUST_LOG",
+    ] {
+        send.env(name, "");
+    }
+    Ended::of(&mut send, b"").expect(0);
+    // Without a URL it is the default server's turn, and help works as well.
+    Ended::of(program().args(["send", "--help"]).env("NATS_URL", ""), b"").expect(0);
 }
 
 #[test]
