@@ -2,10 +2,12 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
 use percent_encoding::percent_decode_str;
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::events::Events;
@@ -74,13 +76,15 @@ impl BridgeBuilder {
     /// Where large payloads go; links to it may be fetched too. Default: none, and large payloads fail.
     pub fn store(mut self, store: impl LinkStore) -> Self {
         self.store = Some(Arc::new(store));
+        self.trust_store = false;
         self
     }
 
     /// A store whose download function decides itself what it fetches: any link is handed to it, whatever its origin.
     pub fn trusted_store(mut self, store: impl LinkStore) -> Self {
+        self = self.store(store);
         self.trust_store = true;
-        self.store(store)
+        self
     }
 
     /// Allows links to one more place. May be called several times. Default: only the store's own.
@@ -239,7 +243,12 @@ impl BridgeBuilder {
             .flat_map(|store| store.origins())
             .chain(self.origins)
             .fold(Policy::none(), Policy::allow_origin);
-        let source = self.store.clone().or(self.plain).or_else(|| plain_http(&policy));
+        let source = self
+            .store
+            .clone()
+            .filter(|store| store.can_download())
+            .or(self.plain)
+            .or_else(|| plain_http(&policy));
         let fetch = FetchOptions {
             retry: self.retry,
             max_len: self.limits.download_len,
@@ -247,6 +256,7 @@ impl BridgeBuilder {
             total: self.download_timeout,
             ..FetchOptions::default()
         };
+        let connects = AtomicU64::new(client.statistics().connects.load(Ordering::Acquire));
         Bridge {
             inner: Arc::new(Inner {
                 client,
@@ -267,10 +277,16 @@ impl BridgeBuilder {
                 confirm_timeout: self.confirm_timeout,
                 request_timeout: self.request_timeout,
                 parallel_downloads: self.parallel_downloads,
+                confirmations: Semaphore::new(MAX_CONFIRMATIONS),
+                published: AtomicBool::new(false),
+                connects,
             }),
         }
     }
 }
+
+/// See `Inner::confirmations`.
+const MAX_CONFIRMATIONS: usize = 32;
 
 /// The most time for one download unless the caller says otherwise.
 pub(super) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(3600);

@@ -1,10 +1,10 @@
 //! What the NATS client reports beside messages: violations, dropped messages, lost connections.
 
-use std::collections::VecDeque;
+use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_nats::{Event, ServerError};
 use tokio::sync::Notify;
@@ -33,8 +33,8 @@ pub struct Events {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The texts of the latest violations, each with its number.
-    violations: Mutex<VecDeque<(u64, String)>>,
+    /// What somebody waits to hear a refusal of.
+    watched: Mutex<HashMap<Refusal, Watched>>,
     violation_count: AtomicU64,
     dropped: AtomicU64,
     reconnects: AtomicU64,
@@ -44,8 +44,60 @@ struct Shared {
     changed: Notify,
 }
 
-/// How many violations are remembered: enough for the sends that can be waiting for a confirmation at once.
-const REMEMBERED: usize = 256;
+/// What the server's permissions can refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Operation {
+    Publish,
+    Subscribe,
+}
+
+/// An operation and its subject.
+type Refusal = (Operation, String);
+
+#[derive(Debug, Default)]
+struct Watched {
+    watches: usize,
+    refusals: u64,
+}
+
+/// Somebody's interest in whether one subject is refused, from when it was made.
+#[derive(Debug)]
+pub(super) struct Watch {
+    events: Events,
+    what: Refusal,
+    /// The refusals before it was made, which were about somebody else's.
+    before: u64,
+}
+
+impl Watch {
+    /// Whether the server has refused it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.events.watched().get(&self.what).is_some_and(|watched| watched.refusals > self.before)
+    }
+
+    /// Returns once the server has refused it; never, if it does not.
+    pub(super) async fn refused(&self) {
+        loop {
+            let changed = self.events.shared.changed.notified();
+            if self.is_refused() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let mut watched = self.events.watched();
+        if let Some(entry) = watched.get_mut(&self.what) {
+            entry.watches -= 1;
+            if entry.watches == 0 {
+                watched.remove(&self.what);
+            }
+        }
+    }
+}
 
 /// How often things have happened on a connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,7 +153,12 @@ impl Events {
             }
             Event::ServerError(ServerError::Other(text)) if is_violation(text) => {
                 tracing::warn!(error = %text, "refused by the NATS server");
-                self.remember(text);
+                add(&shared.violation_count);
+                if let Some(what) = refusal(text)
+                    && let Some(watched) = self.watched().get_mut(&what)
+                {
+                    watched.refusals += 1;
+                }
             }
             Event::ServerError(error) => {
                 add(&shared.server_errors);
@@ -113,13 +170,8 @@ impl Events {
         shared.changed.notify_waiters();
     }
 
-    fn remember(&self, text: &str) {
-        let mut violations = self.shared.violations.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = self.shared.violation_count.fetch_add(1, Ordering::Relaxed);
-        if violations.len() == REMEMBERED {
-            violations.pop_front();
-        }
-        violations.push_back((number, text.to_owned()));
+    fn watched(&self) -> MutexGuard<'_, HashMap<Refusal, Watched>> {
+        self.shared.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How often things have happened so far.
@@ -135,27 +187,15 @@ impl Events {
         }
     }
 
-    /// A mark in time for [`violation_since`](Self::violation_since).
-    pub(super) fn mark(&self) -> u64 {
-        self.shared.violation_count.load(Ordering::Relaxed)
-    }
-
-    /// Whether the server has refused this subject since the mark.
-    pub(super) fn violation_since(&self, mark: u64, subject: &str) -> bool {
-        let quoted = format!("\"{subject}\"");
-        let violations = self.shared.violations.lock().unwrap_or_else(PoisonError::into_inner);
-        violations.iter().any(|(number, text)| *number >= mark && text.contains(&quoted))
-    }
-
-    /// Returns once the server has refused this subject since the mark; never, if it does not.
-    pub(super) async fn refused(&self, mark: u64, subject: &str) {
-        loop {
-            let changed = self.shared.changed.notified();
-            if self.violation_since(mark, subject) {
-                return;
-            }
-            changed.await;
-        }
+    /// Watches for the refusal of one subject; to be made before the server is asked.
+    pub(super) fn watch(&self, operation: Operation, subject: &str) -> Watch {
+        let what = (operation, subject.to_owned());
+        let mut watched = self.watched();
+        let entry = watched.entry(what.clone()).or_default();
+        entry.watches += 1;
+        let before = entry.refusals;
+        drop(watched);
+        Watch { events: self.clone(), what, before }
     }
 
     /// Returns once the connection is closed for good.
@@ -170,32 +210,101 @@ impl Events {
     }
 }
 
-/// The server's text is `Permissions Violation for Publish to "subject"`, or `for Subscription to`.
 fn is_violation(text: &str) -> bool {
     text.to_ascii_lowercase().starts_with("permissions violation")
+}
+
+/// What the server has refused. Its text is `Permissions Violation for Publish to "subject"`, or `for Subscription to`,
+/// the subject quoted as Go quotes strings.
+fn refusal(text: &str) -> Option<Refusal> {
+    let (head, quoted) = text.split_once('"')?;
+    let operation = match head.to_ascii_lowercase().trim_end() {
+        "permissions violation for publish to" => Operation::Publish,
+        "permissions violation for subscription to" => Operation::Subscribe,
+        _ => return None,
+    };
+    Some((operation, unquote(quoted)?))
+}
+
+/// The string up to its closing quote, its escapes resolved.
+fn unquote(quoted: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut rest = quoted.chars();
+    loop {
+        let plain = match rest.next()? {
+            '"' => return String::from_utf8(bytes).ok(),
+            '\\' => match rest.next()? {
+                'a' => '\u{7}',
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'v' => '\u{b}',
+                kind @ ('x' | 'u' | 'U') => {
+                    let digits = match kind {
+                        'x' => 2,
+                        'u' => 4,
+                        _ => 8,
+                    };
+                    let (hex, after) = rest.as_str().split_at_checked(digits)?;
+                    let code = u32::from_str_radix(hex, 16).ok()?;
+                    rest = after.chars();
+                    if kind == 'x' {
+                        bytes.push(u8::try_from(code).ok()?);
+                        continue;
+                    }
+                    char::from_u32(code)?
+                }
+                other => other,
+            },
+            other => other,
+        };
+        bytes.extend_from_slice(plain.encode_utf8(&mut [0; 4]).as_bytes());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn violation(subject: &str) -> Event {
-        Event::ServerError(ServerError::Other(format!("Permissions Violation for Publish to \"{subject}\"")))
+    fn violation(text: &str) -> Event {
+        Event::ServerError(ServerError::Other(format!("Permissions Violation for {text}")))
     }
 
     #[test]
-    fn a_violation_is_found_by_its_whole_subject_and_only_since_the_mark() {
+    fn a_refusal_reaches_who_watches_that_operation_on_that_subject_and_nobody_else() {
         let events = Events::new();
-        events.handle(&violation("a.b"));
-        let mark = events.mark();
-        assert!(events.violation_since(0, "a.b"));
-        assert!(!events.violation_since(0, "a"));
-        assert!(!events.violation_since(mark, "a.b"));
+        events.handle(&violation("Publish to \"a.b\""));
+        let publish = events.watch(Operation::Publish, "a.b");
+        let subscribe = events.watch(Operation::Subscribe, "a.b");
+        let other = events.watch(Operation::Publish, "a");
+        assert!(!publish.is_refused());
         for n in 0..1000 {
-            events.handle(&violation(&format!("x.{n}")));
+            events.handle(&violation(&format!("Publish to \"x.{n}\"")));
         }
-        assert!(!events.violation_since(0, "a.b")); // forgotten
-        assert!(events.violation_since(mark, "x.999"));
-        assert_eq!(events.counters().permission_violations, 1001);
+        events.handle(&violation("Publish to \"a.b\""));
+        let late = events.watch(Operation::Publish, "a.b");
+        assert!(publish.is_refused() && !subscribe.is_refused() && !other.is_refused() && !late.is_refused());
+        events.handle(&violation("Subscription to \"a.b\" using queue \"a\""));
+        assert!(subscribe.is_refused() && !other.is_refused());
+        assert_eq!(events.counters().permission_violations, 1003);
+        drop((publish, subscribe, other, late));
+        assert!(events.watched().is_empty());
+    }
+
+    #[test]
+    fn subjects_are_read_as_the_server_quotes_them() {
+        for (quoted, subject) in [
+            (r#"a.b""#, "a.b"),
+            (r#"a\"b\\c""#, "a\"b\\c"),
+            (r#"\u200b\U0001f600\xc3\xa9\t\a""#, "\u{200b}😀é\t\u{7}"),
+            (r#"日本" using queue "q""#, "日本"),
+        ] {
+            assert_eq!(unquote(quoted).as_deref(), Some(subject), "{quoted}");
+        }
+        for broken in ["", "a", r"a\", r#"\x4""#, r#"\ud800""#, r#"\xff""#] {
+            assert_eq!(unquote(broken), None, "{broken}");
+        }
     }
 }

@@ -21,7 +21,10 @@ mod uploads;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
+
+use tokio::sync::Semaphore;
 
 pub use self::connect::BridgeBuilder;
 pub use self::events::{Counters, Events};
@@ -89,6 +92,12 @@ pub(crate) struct Inner {
     confirm_timeout: Duration,
     request_timeout: Duration,
     parallel_downloads: usize,
+    /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.
+    confirmations: Semaphore,
+    /// Whether anything was published since the last flush.
+    published: AtomicBool,
+    /// The connections made when everything was last known to have arrived.
+    connects: AtomicU64,
 }
 
 impl Bridge {
@@ -136,11 +145,14 @@ impl Bridge {
 
     /// Waits until the server has processed everything that was sent before: a real round trip on the same connection.
     ///
+    /// Refusals of single messages are not reported here, but counted in [`counters`](Self::counters).
+    ///
     /// # Errors
-    /// [`Unconfirmed`](crate::ErrorKind::Unconfirmed) if it does not come back in time (default 10 s), [`Disconnected`](
+    /// [`Unconfirmed`](crate::ErrorKind::Unconfirmed) if it does not come back in time (default 10 s), or if the
+    /// connection was replaced since the last flush, which loses what the client had buffered; [`Disconnected`](
     /// crate::ErrorKind::Disconnected) if the client has given up.
     pub async fn flush(&self) -> Result<()> {
-        confirm::round_trip(&self.inner).await
+        confirm::flush(&self.inner).await
     }
 
     /// Ends in good order: uploads of abandoned sends are deleted, what was sent is flushed to the server, and where the connection is the bridge's own its

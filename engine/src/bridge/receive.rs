@@ -1,9 +1,11 @@
 //! Receiving: a stream of messages, whose payloads are decoded or fetched when asked for.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
+use super::confirm::Confirmation;
+use super::events::Operation;
 use super::{Bridge, confirm, subject};
 use crate::envelope::{Content, Envelope, PayloadView, Sha256Entry, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -27,9 +31,10 @@ impl Bridge {
     pub async fn subscribe(&self, subject: impl AsRef<str>) -> Result<Subscription> {
         let subject = subject.as_ref();
         subject::check_subscribe(subject)?;
-        let mark = self.inner.events.mark();
-        let subscriber = self.inner.client.subscribe(subject.to_owned()).await;
-        self.confirm_subscription(subject, mark, subscriber).await
+        let _turn = self.inner.confirmations.acquire().await;
+        let confirmation = Confirmation::new(&self.inner, Operation::Subscribe, subject);
+        let subscriber = self.inner.client.subscribe(subject.to_owned());
+        self.confirm_subscription(confirmation, subscriber).await
     }
 
     /// Subscribes as one of a group, of which each message reaches one member.
@@ -44,22 +49,28 @@ impl Bridge {
         let (subject, queue) = (subject.as_ref(), queue.into());
         subject::check_subscribe(subject)?;
         subject::check_queue(&queue)?;
-        let mark = self.inner.events.mark();
-        let subscriber = self.inner.client.queue_subscribe(subject.to_owned(), queue).await;
-        self.confirm_subscription(subject, mark, subscriber).await
+        let _turn = self.inner.confirmations.acquire().await;
+        let confirmation = Confirmation::new(&self.inner, Operation::Subscribe, subject);
+        let subscriber = self.inner.client.queue_subscribe(subject.to_owned(), queue);
+        self.confirm_subscription(confirmation, subscriber).await
     }
 
     async fn confirm_subscription(
         &self,
-        subject: &str,
-        mark: u64,
-        subscriber: Result<async_nats::Subscriber, async_nats::SubscribeError>,
+        confirmation: Confirmation<'_>,
+        subscriber: impl Future<Output = Result<async_nats::Subscriber, async_nats::SubscribeError>>,
     ) -> Result<Subscription> {
+        let subscriber =
+            tokio::time::timeout(self.inner.confirm_timeout, subscriber).await.map_err(|_| {
+                Error::new(
+                    ErrorKind::Disconnected,
+                    "the NATS client takes no more commands: it is not connected",
+                )
+            })?;
         let subscriber = subscriber.map_err(|error| {
             Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
         })?;
-        let refused = "the NATS server does not permit subscribing to this subject";
-        confirm::accepted(&self.inner, mark, subject, refused).await?;
+        confirmation.confirmed("the NATS server does not permit subscribing to this subject").await?;
         let drops_seen = self.inner.events.counters().dropped_messages;
         Ok(Subscription { bridge: self.clone(), subscriber, drops_seen })
     }
@@ -301,7 +312,7 @@ impl<'m> ReceivedPayload<'m> {
     /// As [`fetch`](Self::fetch) and [`PayloadData::table`].
     #[cfg(feature = "table")]
     pub async fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
-        Ok(self.fetch().await?.table(&self.message.bridge.inner.limits)?.into_batches())
+        self.fetch().await?.record_batches()
     }
 }
 
@@ -358,11 +369,14 @@ pub(super) async fn fetch_link(
     Ok(PayloadData::new(view.payload_type(), fetched.bytes, announced, index).verified(verification))
 }
 
+/// How long a file server may take to say what its download domain is.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
 async fn allow(policy: &Policy, store: Option<&dyn LinkStore>, url: &LinkUrl) -> Result<()> {
     let Err(refusal) = policy.check(url) else { return Ok(()) };
     // A file server may announce a download domain of its own, which is as good as its own address.
     if let Some(store) = store
-        && let Ok(origins) = store.announced_origins().await
+        && let Ok(Ok(origins)) = tokio::time::timeout(ASK_TIMEOUT, store.announced_origins()).await
         && origins.contains(url.origin())
     {
         return Ok(());

@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use tracing::Instrument as _;
 
 use super::draft::Draft;
+use super::events::Operation;
 use super::receipt::Delivery;
 use super::send::{SendMessage, send};
 use super::{Bridge, Message, subject};
@@ -86,20 +87,28 @@ async fn request(
         draft.reply_to = bridge.inner.client.new_inbox();
     }
     subject::check_publish(&draft.reply_to)?;
+    if draft.reply_to == draft.subject {
+        return Err(Error::new(ErrorKind::Misuse, "a request cannot be answered on its own subject"));
+    }
     draft.nats_reply = Some(draft.reply_to.clone());
     draft.purpose.get_or_insert_with(|| "request".to_owned());
 
+    let publish = bridge.inner.events.watch(Operation::Publish, &draft.subject);
+    let subscribe = bridge.inner.events.watch(Operation::Subscribe, &draft.reply_to);
     // On one connection the subscription is there before the request is, and so before any reply.
     let mut replies = bridge.inner.client.subscribe(draft.reply_to.clone()).await.map_err(|error| {
         Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
     })?;
-    let (subject, mark) = (draft.subject.clone(), bridge.inner.events.mark());
     send(&bridge.inner, draft, Delivery::Enqueued).await?;
 
     // Counted outside, for the error when time is up.
     let others = AtomicUsize::new(0);
     let reply = async {
         while let Some(message) = replies.next().await {
+            // On a shared subject it may be about somebody else's request.
+            if message.status == Some(StatusCode::NO_RESPONDERS) && !private {
+                continue;
+            }
             if message.status == Some(StatusCode::NO_RESPONDERS) {
                 return Err(Error::new(ErrorKind::NoResponders, "nobody listens on the request's subject"));
             }
@@ -113,7 +122,7 @@ async fn request(
                 Err(_) => {} // somebody else's, and reported already
             }
         }
-        Err(Error::new(ErrorKind::Disconnected, "the connection was closed before the reply came"))
+        Err(Error::new(ErrorKind::NoReply, "the connection was closed before the reply came"))
     };
     tokio::select! {
         reply = tokio::time::timeout(timeout, reply) => reply.unwrap_or_else(|_| {
@@ -126,7 +135,11 @@ async fn request(
             };
             Err(Error::new(ErrorKind::NoReply, what))
         }),
-        () = bridge.inner.events.refused(mark, &subject) => Err(Error::new(
+        () = subscribe.refused() => Err(Error::new(
+            ErrorKind::PermissionDenied,
+            "the NATS server does not permit subscribing to the reply subject; the request itself may have been carried out",
+        )),
+        () = publish.refused() => Err(Error::new(
             ErrorKind::PermissionDenied,
             "the NATS server does not permit publishing on this subject",
         )),

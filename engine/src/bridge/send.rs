@@ -3,16 +3,19 @@
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_nats::{HeaderMap, PublishErrorKind};
 use bytes::Bytes;
 use tracing::Instrument as _;
 
+use super::confirm::Confirmation;
 use super::draft::Draft;
+use super::events::Operation;
 use super::outgoing::{Outgoing, new_id};
 use super::receipt::{Delivery, Receipt};
 use super::uploads::Uploads;
-use super::{Bridge, Inner, confirm, subject};
+use super::{Bridge, Inner, subject};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A message to send: add payloads and options, then `.await` it.
@@ -101,16 +104,36 @@ pub(super) async fn send(inner: &Arc<Inner>, draft: Draft, delivery: Delivery) -
         return Err(uploads.undo(error).await);
     }
 
-    let mark = inner.events.mark();
-    if let Err(error) = publish(inner, &draft, headers, body.clone()).await {
+    if delivery < Delivery::Flushed {
+        if let Err(error) = publish(inner, &draft, headers, body.clone()).await {
+            return Err(uploads.undo(error).await);
+        }
+        uploads.keep();
+        return Ok(Receipt::new(body, payloads, delivery));
+    }
+    // Only so many at once that no refusal is lost; closed is it never.
+    let _turn = inner.confirmations.acquire().await;
+    let confirmation = Confirmation::new(inner, Operation::Publish, &draft.subject);
+    // A client that has been disconnected for long takes no more commands.
+    let published =
+        tokio::time::timeout(inner.confirm_timeout, publish(inner, &draft, headers, body.clone()));
+    let published = published.await.unwrap_or_else(|_| {
+        Err(Error::new(
+            ErrorKind::Disconnected,
+            "the NATS client has no room for the message: it is not connected",
+        ))
+    });
+    if let Err(error) = published {
         return Err(uploads.undo(error).await);
     }
     // From here on the message may arrive, now or after a reconnect, so what it refers to stays.
     uploads.keep();
-    if delivery >= Delivery::Flushed {
-        let refused = "the NATS server does not permit publishing on this subject";
-        confirm::accepted(inner, mark, &draft.subject, refused).await?;
-    }
+    let refused = "the NATS server does not permit publishing on this subject";
+    confirmation.confirmed(refused).await.map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::Unconfirmed => error,
+        // It was handed over, so trying again may deliver it twice.
+        _ => Error::new(ErrorKind::Unconfirmed, "what became of the message is unknown").with_source(error),
+    })?;
     Ok(Receipt::new(body, payloads, delivery))
 }
 
@@ -127,6 +150,7 @@ fn headers(inner: &Inner, draft: &Draft) -> Result<HeaderMap> {
 }
 
 async fn publish(inner: &Inner, draft: &Draft, headers: HeaderMap, body: Bytes) -> Result<()> {
+    inner.published.store(true, Ordering::Release);
     let span = tracing::debug_span!("publish", correlation_id = draft.correlation_id, len = body.len());
     let (client, subject) = (&inner.client, draft.subject.clone());
     let published = async {

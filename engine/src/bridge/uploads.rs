@@ -1,7 +1,7 @@
 //! The uploads of one message, which are taken back unless the message goes out.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -33,6 +33,9 @@ pub(super) fn link_metadata(
     }
     metadata
 }
+
+/// How long a failed send waits for its uploads to be deleted before it says so.
+const UNDO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A payload that is on the file server.
 pub(super) struct Stored {
@@ -106,7 +109,15 @@ impl Uploads {
     /// deleting goes on even if nobody waits for it any more.
     pub(super) async fn undo(mut self, error: Error) -> Error {
         let deleted = match self.delete() {
-            Some(task) => task.await.unwrap_or(Ok(())),
+            Some(task) => match tokio::time::timeout(UNDO_TIMEOUT, task).await {
+                Ok(Ok(deleted)) => deleted,
+                Ok(Err(failed)) => {
+                    Err(Error::new(ErrorKind::Bug, "the deleting task did not finish").with_source(failed))
+                }
+                Err(_) => {
+                    Err(Error::new(ErrorKind::TimedOut, "uploads are still being deleted in the background"))
+                }
+            },
             None => Ok(()),
         };
         match deleted {
@@ -135,8 +146,16 @@ async fn delete_all(store: &dyn LinkStore, done: Vec<Stored>) -> Result<()> {
     let mut first = Ok(());
     for stored in done {
         if let Err(error) = store.delete(&stored.uploaded).await {
+            if error.kind() == ErrorKind::Misuse {
+                break; // it cannot delete at all
+            }
             tracing::warn!(%error, "an upload of a failed send could not be deleted");
+            // A server that cannot be reached is not asked a thousand times; the rest is left to its lifetime.
+            let unreachable = matches!(error.kind(), ErrorKind::Network | ErrorKind::TimedOut);
             first = first.and(Err(error));
+            if unreachable {
+                break;
+            }
         }
     }
     first

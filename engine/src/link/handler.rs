@@ -132,8 +132,8 @@ impl LinkStore for HandlerStore {
         })
     }
 
-    fn can_delete(&self) -> bool {
-        self.delete.is_some()
+    fn can_download(&self) -> bool {
+        self.download.is_some()
     }
 
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {

@@ -107,10 +107,6 @@ impl LinkStore for Plik {
         })
     }
 
-    fn can_delete(&self) -> bool {
-        true
-    }
-
     /// Credentials are sent along only to the server itself and its download domain.
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
         Box::pin(async move {
@@ -258,7 +254,10 @@ impl Plik {
         let mut reply = self.client.send(request, Direction::Upload).await?;
         match reply.status() {
             200..=299 | 404 => Ok(()),
-            _ => Err(self.refusal(&mut reply, Direction::Upload, &[token]).await),
+            _ => {
+                let secrets: Vec<&str> = path.split('/').chain([token]).collect();
+                Err(self.refusal(&mut reply, Direction::Upload, &secrets).await)
+            }
         }
     }
 

@@ -67,15 +67,16 @@ pub trait LinkStore: Send + Sync + fmt::Debug + 'static {
 
     /// Deletes what [`upload`](Self::upload) returned. Deleting what is already gone succeeds.
     ///
-    /// The default is an error of kind [`Misuse`](ErrorKind::Misuse).
+    /// The default is an error of kind [`Misuse`](ErrorKind::Misuse), which says that this store cannot delete.
     fn delete<'a>(&'a self, uploaded: &'a Uploaded) -> BoxFuture<'a, Result<()>> {
         let _ = uploaded;
         Box::pin(async { Err(Error::new(ErrorKind::Misuse, "this store cannot delete")) })
     }
 
-    /// Whether [`delete`](Self::delete) can work at all; `false` unless the store says otherwise.
-    fn can_delete(&self) -> bool {
-        false
+    /// Whether [`download`](Self::download) can work at all; a bridge whose store cannot fetches allowed origins by plain
+    /// HTTP. `true` unless the store says otherwise.
+    fn can_download(&self) -> bool {
+        true
     }
 
     /// Starts to fetch what is behind a link: one request, no retry, no redirect followed.

@@ -7,6 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::{PayloadType, dictionary};
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
 
 /// The raw bytes of one payload, decoded or fetched, whole and verified as far as the message allows.
 ///
@@ -26,6 +27,7 @@ pub struct PayloadData {
     announced: Option<u64>,
     index: usize,
     verification: Verification,
+    limits: Limits,
 }
 
 /// What is proved about a payload's bytes.
@@ -51,13 +53,27 @@ impl PayloadData {
         announced: Option<u64>,
         index: usize,
     ) -> Self {
-        Self { payload_type, bytes: bytes.into(), announced, index, verification: Verification::Inline }
+        Self {
+            payload_type,
+            bytes: bytes.into(),
+            announced,
+            index,
+            verification: Verification::Inline,
+            limits: Limits::default(),
+        }
     }
 
     /// Says how the bytes were verified; [`Verification::Inline`] unless told.
     #[must_use]
     pub fn verified(mut self, verification: Verification) -> Self {
         self.verification = verification;
+        self
+    }
+
+    /// Sets what reading it may cost; the defaults unless told.
+    #[must_use]
+    pub fn limited(mut self, limits: Limits) -> Self {
+        self.limits = limits;
         self
     }
 
@@ -146,7 +162,7 @@ impl PayloadData {
     /// [`LimitExceeded`](ErrorKind::LimitExceeded); [`WrongType`](ErrorKind::WrongType) for other types and for JSON rows.
     #[cfg(feature = "table")]
     pub fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
-        Ok(self.table(&crate::Limits::default())?.into_batches())
+        Ok(self.table(&self.limits)?.into_batches())
     }
 
     /// The Arrow table with its schema, under the given limits.
@@ -154,7 +170,7 @@ impl PayloadData {
     /// # Errors
     /// As [`record_batches`](Self::record_batches).
     #[cfg(feature = "table")]
-    pub fn table(&self, limits: &crate::Limits) -> Result<super::table::Table> {
+    pub fn table(&self, limits: &Limits) -> Result<super::table::Table> {
         self.expect(&[PayloadType::Table], "an Arrow table")?;
         if self.is_json_rows() {
             return Err(self.wrong("this table holds JSON rows: read it as JSON"));

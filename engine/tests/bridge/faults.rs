@@ -1,5 +1,6 @@
 //! The broker fails: down, gone, frozen, or forbidding.
 
+use std::future::IntoFuture as _;
 use std::time::Duration;
 
 use natsbridge::bridge::Events;
@@ -70,6 +71,77 @@ async fn permission_violations_become_errors() {
     let bridge = Bridge::builder().events(events).delivery(Delivery::Flushed).from_client(client);
     assert_eq!(kind(bridge.send("secret.x").text("a", "b").await), ErrorKind::PermissionDenied);
     bridge.send("open.x").text("a", "b").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_one_of_many_refusals_is_reported_whatever_the_subject_looks_like() {
+    let nats = NatsServer::with_config(PERMISSIONS);
+    let url = format!("nats://u:p@127.0.0.1:{}", nats.port());
+    let bridge = Bridge::builder().delivery(Delivery::Flushed).connect(&url).await.unwrap();
+    let sends = (0..600).map(|n| bridge.send(format!("secret.{n}")).text("a", "b").into_future());
+    let results = futures_util::future::join_all(sends).await;
+    assert_eq!(results.len(), 600);
+    for result in results {
+        assert_eq!(kind(result), ErrorKind::PermissionDenied);
+    }
+    for subject in ["secret.a\\eu", "secret.a\"b", "secret.\u{200b}x", "secret.日本", "secret.\u{e9}"] {
+        assert_eq!(
+            kind(bridge.send(subject).text("a", "b").await),
+            ErrorKind::PermissionDenied,
+            "{subject:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_subscription_does_not_refuse_a_publish_on_the_same_subject() {
+    let nats = NatsServer::with_config(PERMISSIONS);
+    let url = format!("nats://u:p@127.0.0.1:{}", nats.port());
+    let bridge = Bridge::builder().delivery(Delivery::Flushed).connect(&url).await.unwrap();
+    for _ in 0..50 {
+        let (sent, subscribed) =
+            tokio::join!(bridge.send("hidden.x").text("a", "b").into_future(), bridge.subscribe("hidden.x"));
+        sent.unwrap();
+        assert_eq!(kind(subscribed), ErrorKind::PermissionDenied);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_whose_reply_may_not_be_received_says_so_at_once() {
+    let nats = NatsServer::with_config(PERMISSIONS);
+    let bridge = Bridge::connect(format!("nats://u:p@127.0.0.1:{}", nats.port())).await.unwrap();
+    let error =
+        bridge.request("open.x").reply_to("hidden.y").timeout(Duration::from_secs(30)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::PermissionDenied);
+    assert_eq!(kind(bridge.request("open.x").reply_to("open.x").await), ErrorKind::Misuse);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sent_over_a_connection_that_was_replaced_is_not_called_flushed() {
+    let nats = NatsServer::start();
+    let bridge =
+        Bridge::builder().confirm_timeout(Duration::from_secs(20)).connect(nats.url()).await.unwrap();
+    bridge.send("s").text("a", "b").await.unwrap();
+    bridge.flush().await.unwrap();
+    bridge.send("s").text("a", "b").await.unwrap();
+    bridge.client().force_reconnect().await.unwrap();
+    while bridge.counters().reconnects == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(kind(bridge.flush().await), ErrorKind::Unconfirmed);
+    bridge.flush().await.unwrap(); // nothing was sent since
+    bridge.send("s").text("a", "b").flushed().await.unwrap();
+
+    // The same for a single message: handed over while there is no connection, it is not known to arrive.
+    let port = nats.port();
+    drop(nats);
+    while bridge.counters().disconnects < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let send = tokio::spawn(bridge.send("s").text("a", "b").flushed().into_future());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let _nats = NatsServer::on_port(i32::from(port), "");
+    assert_eq!(kind(send.await.unwrap()), ErrorKind::Unconfirmed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

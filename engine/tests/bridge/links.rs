@@ -389,21 +389,56 @@ async fn the_download_domain_that_a_plik_announces_is_allowed() {
     let probe = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = probe.local_addr().unwrap().port();
     drop(probe);
-    // Another name for the same server, as far as this machine is concerned.
+    // The same server under another address.
     let files = FileServer::builder()
-        .listen(([127, 0, 0, 1], port).into())
+        .listen(([0, 0, 0, 0], port).into())
         .download_domain(format!("http://127.0.0.2:{port}"))
         .start()
         .await
         .unwrap();
-    let bridge = Bridge::builder().store(Plik::new(files.url()).unwrap()).connect(nats.url()).await.unwrap();
+    assert_eq!(files.addr().port(), port);
+    let plik = format!("http://127.0.0.1:{port}");
+    let bridge = Bridge::builder().store(Plik::new(&plik).unwrap()).connect(nats.url()).await.unwrap();
     let mut messages = bridge.subscribe("s").await.unwrap();
-    let receipt = bridge.send("s").binary("a", noise(1, 1_200_000)).await.unwrap();
+    let bytes = noise(1, 1_200_000);
+    let receipt = bridge.send("s").binary("a", bytes.clone()).await.unwrap();
     assert!(receipt.payloads()[0].url.as_ref().unwrap().as_str().starts_with("http://127.0.0.2:"));
     let message = next(&mut messages).await.unwrap();
-    let error = message.payload("a").unwrap().bytes().await.err();
-    // The policy lets it through; whether 127.0.0.2 leads to that server depends on the system.
-    assert_ne!(error.map(|error| error.kind()), Some(ErrorKind::LinkRefused));
+    assert_eq!(message.payload("a").unwrap().bytes().await.unwrap(), bytes);
+
+    // A receiver that has not uploaded anything asks that server what it announces.
+    let receiver = Bridge::builder().store(Plik::new(&plik).unwrap()).connect(nats.url()).await.unwrap();
+    let mut messages = receiver.subscribe("s").await.unwrap();
+    bridge.send("s").binary("a", bytes.clone()).await.unwrap();
+    assert_eq!(next(&mut messages).await.unwrap().payload("a").unwrap().bytes().await.unwrap(), bytes);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trust_belongs_to_one_store_and_a_store_without_downloads_leaves_them_to_http() {
+    let nats = NatsServer::start();
+    let server = Scripted::start(ok("hello"), false).await;
+    let url = server.url.clone() + "/x";
+    let anything = || HandlerStore::new().on_download(|_| async { Ok("anything".into()) });
+
+    let trusting = Bridge::builder().trusted_store(anything()).connect(nats.url()).await.unwrap();
+    let message = message_with_link(&nats, &trusting, &url, "").await;
+    assert_eq!(message.payload("f").unwrap().bytes().await.unwrap(), "anything");
+    let replaced =
+        Bridge::builder().trusted_store(anything()).store(anything()).connect(nats.url()).await.unwrap();
+    let message = message_with_link(&nats, &replaced, &url, "").await;
+    assert_eq!(kind(message.payload("f").unwrap().bytes().await), ErrorKind::LinkRefused);
+    assert_eq!(server.connections(), 0);
+
+    let upload_only =
+        HandlerStore::new().on_upload(|name, _| async move { Ok(format!("http://files/{name}")) });
+    let bridge = Bridge::builder()
+        .store(upload_only)
+        .allow_origin(Origin::parse(&server.url).unwrap())
+        .connect(nats.url())
+        .await
+        .unwrap();
+    let message = message_with_link(&nats, &bridge, &url, "").await;
+    assert_eq!(message.payload("f").unwrap().bytes().await.unwrap(), "hello");
 }
 
 #[tokio::test(flavor = "multi_thread")]

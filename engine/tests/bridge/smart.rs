@@ -103,6 +103,21 @@ async fn own_handlers_upload_and_download() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_a_receiver_hold_for_its_tables() {
+    let batch = arrow_array::record_batch!(("id", Int64, [1, 2, 3])).unwrap();
+    let payload = natsbridge::Payload::table("t", &[batch]).unwrap();
+    let fields = natsbridge::PayloadFields::new("t", "table", payload.direct());
+    let mut out = bytes::BytesMut::new();
+    natsbridge::encode(Dialect::Camel, &natsbridge::MessageFields::default(), &[fields], &mut out);
+    let message = out.freeze();
+    for (bytes, expected) in [(1, Some(ErrorKind::LimitExceeded)), (1_000_000, None)] {
+        let options = SmartReceive::new().limits(natsbridge::Limits::default().table_len(bytes));
+        let received = smartreceive(message.clone(), options).await.unwrap();
+        assert_eq!(received.payloads[0].1.as_ref().err().map(Error::kind), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn data_that_does_not_suit_its_type_is_refused_before_connecting() {
     for (data, type_name) in [
         (SmartData::from("text"), "image"),

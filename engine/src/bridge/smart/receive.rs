@@ -13,6 +13,7 @@ use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::link::{FetchOptions, HandlerStore, LinkStore, Origin, Policy, Retry};
+use crate::payload::PayloadData;
 
 /// What [`smartreceive`] reads: a NATS message, its bytes, or its text.
 #[derive(Debug, Clone)]
@@ -176,6 +177,7 @@ pub async fn smartreceive(
     let mut payloads = Vec::with_capacity(envelope.payload_count());
     for view in envelope.payloads() {
         let data = read(&view, &policy, trust, source.as_deref(), &fetch).await;
+        let data = data.and_then(|data| SmartData::from_payload(data.limited(options.limits)));
         payloads.push((view.dataname().to_owned(), data, view.type_name().to_owned()));
     }
     Ok(ReceivedEnvelope { envelope, payloads })
@@ -187,10 +189,9 @@ async fn read(
     trust: bool,
     source: Option<&dyn LinkStore>,
     options: &FetchOptions,
-) -> Result<SmartData> {
-    let data = match view.transport() {
-        Some(Transport::Link) => receive::fetch_link(view, policy, trust, source, None, options).await?,
-        _ => view.decode()?,
-    };
-    SmartData::from_payload(data)
+) -> Result<PayloadData> {
+    match view.transport() {
+        Some(Transport::Link) => receive::fetch_link(view, policy, trust, source, None, options).await,
+        _ => view.decode(),
+    }
 }
