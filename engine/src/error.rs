@@ -68,8 +68,7 @@ pub enum ErrorKind {
     // -- whoever wrote the message --
     /// The message is not a valid envelope: broken JSON, a repeated key, a known key of the wrong JSON type.
     Malformed,
-    /// One payload's entry is unusable (no type, unknown transport, wrong kind of data, a digest that is not that of its
-    /// data); the others are readable.
+    /// One payload's entry is unusable (no type, unknown transport, wrong kind of data); the others are readable.
     InvalidPayload,
     /// Base64 text that breaks the rules; [`Error::offset`] is the position in the message.
     InvalidBase64,
@@ -99,7 +98,8 @@ pub enum ErrorKind {
     LinkTruncated,
     /// The body is longer than the message says.
     LinkTooLong,
-    /// The body is complete, but not the bytes that were sent.
+    /// The bytes are complete, but not those whose digest the message gives: changed on the file server or on the way,
+    /// or, for data inside the message, by whoever passed it on.
     DigestMismatch,
     /// The file server refused an upload.
     UploadRejected,

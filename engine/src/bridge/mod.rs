@@ -138,7 +138,8 @@ impl Bridge {
         &self.inner.sender_id
     }
 
-    /// The most bytes that the connected server takes in one message, headers included; `None` before it has said so.
+    /// The most bytes that the connected server takes in one message, headers included, as it last said.
+    /// `None` if it named no limit.
     pub fn max_payload(&self) -> Option<usize> {
         Some(self.inner.client.max_payload()).filter(|&bytes| bytes > 0)
     }

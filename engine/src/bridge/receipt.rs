@@ -19,6 +19,9 @@ pub enum Delivery {
     Enqueued,
     /// The NATS server has processed it: a round trip on the same connection came back, and no refusal with it.
     /// Subscribers get it at most once, as with all of core NATS.
+    ///
+    /// Refusals come through the client's event callback. A bridge over a client that was handed over without
+    /// [`Events`](super::Events) cannot see them, and calls a message flushed that the server's permissions refused.
     Flushed,
 }
 

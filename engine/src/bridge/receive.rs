@@ -118,7 +118,7 @@ impl Stream for Subscription {
             let count = dropped - self.drops_seen;
             self.drops_seen = dropped;
             let what = format!(
-                "{count} messages were dropped on this connection: a subscription was read too slowly"
+                "at least {count} messages were dropped on this connection: a subscription was read too slowly"
             );
             return Poll::Ready(Some(Err(Error::new(ErrorKind::SlowConsumer, what))));
         }
@@ -248,7 +248,8 @@ pub struct ReceivedPayload<'m> {
 impl<'m> ReceivedPayload<'m> {
     /// The bytes, decoded from the message or fetched from the file server, whole and verified.
     ///
-    /// Each call decodes or fetches anew: keep what it returns.
+    /// Each call decodes or fetches anew: keep what it returns. Decoding runs where it is awaited; a program that must not
+    /// hold up its runtime for large payloads moves the call to a blocking thread.
     ///
     /// # Errors
     /// Those of [`PayloadView::decode`]; for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text

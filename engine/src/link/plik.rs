@@ -157,10 +157,11 @@ impl Plik {
                 return std::iter::once(Err(error)).chain(copies).collect();
             }
         };
+        batch.note_upload(&created.id, &created.token);
         let files = uploads.iter().map(|upload| {
             let add = async {
                 let uploaded = self.add(&created, upload).await?;
-                batch.note(&uploaded);
+                batch.note_file(&uploaded);
                 Ok(uploaded)
             };
             Box::pin(add) as BoxFuture<'_, _>
@@ -249,13 +250,24 @@ impl Plik {
 
     /// `path` is `upload/file/name`, encoded.
     async fn delete_file(&self, path: &str, token: &str) -> Result<()> {
-        let url = self.url(&format!("/file/{path}"))?;
+        self.delete_at(&format!("/file/{path}"), token).await
+    }
+
+    /// An upload with whatever is in it.
+    async fn delete_upload(&self, id: &str, token: &str) -> Result<()> {
+        self.delete_at(&format!("/upload/{id}"), token).await
+    }
+
+    async fn delete_at(&self, path: &str, token: &str) -> Result<()> {
+        let url = self.url(path)?;
         let request = self.request(Method::DELETE, &url).header("x-uploadtoken", Some(token));
         let mut reply = self.client.send(request, Direction::Upload).await?;
         match reply.status() {
             200..=299 | 404 => Ok(()),
             _ => {
-                let secrets: Vec<&str> = path.split('/').chain([token]).collect();
+                // Whoever knows the ids can fetch the file.
+                let ids = path.split('/').filter(|part| !matches!(*part, "" | "file" | "upload")).take(2);
+                let secrets: Vec<&str> = ids.chain([token]).collect();
                 Err(self.refusal(&mut reply, Direction::Upload, &secrets).await)
             }
         }

@@ -95,7 +95,6 @@ impl SmartData {
             (Self::Text(text), PayloadType::Text) => Ok(Payload::text(dataname, text)),
             (Self::Text(text), PayloadType::Dictionary) => Payload::dictionary(dataname, &text),
             (Self::Json(value), PayloadType::Dictionary) => Payload::dictionary(dataname, &value),
-            // Old ports call JSON rows a table too, and read them back as rows.
             (Self::Json(value), PayloadType::JsonTable) => Payload::json_table(dataname, &value),
             #[cfg(feature = "table")]
             (Self::Table(batches), PayloadType::Table) => Payload::table(dataname, &batches),
