@@ -19,6 +19,7 @@ case "${1:-}" in
 esac
 
 failed=()
+passed=0
 started=$SECONDS
 
 # step NAME COMMAND...: runs it, says how long it took, and goes on whatever happens.
@@ -28,6 +29,7 @@ step() {
     echo "=== $name"
     if "$@"; then
         echo "=== $name: ok ($((SECONDS - begun)) s)"
+        passed=$((passed + 1))
     else
         echo "=== $name: FAILED ($((SECONDS - begun)) s)" >&2
         failed+=("$name")
@@ -36,7 +38,6 @@ step() {
 
 step "a nats-server" ensure_nats_server
 step "the Python and Node peers" conformance/peers/setup.sh
-# The tests of the peers among themselves use the same server.
 step "what the engine pulls in" scripts/core-deps.sh
 step "the minimum Rust version" scripts/msrv.sh
 step "the tests" cargo test --locked --no-fail-fast --workspace
@@ -47,6 +48,7 @@ if ! $quick; then
     step "the demo" scripts/demo.sh
 fi
 
+echo "steps: $passed passed, ${#failed[@]} failed"
 if [ ${#failed[@]} -gt 0 ]; then
     printf 'test: failed: %s\n' "${failed[@]}" >&2
     exit 1
