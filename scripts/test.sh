@@ -41,7 +41,7 @@ step "the Python and Node peers" conformance/peers/setup.sh
 step "what the engine pulls in" scripts/core-deps.sh
 step "the minimum Rust version" scripts/msrv.sh
 step "the tests" cargo test --locked --no-fail-fast --workspace
-step "the codec core alone" cargo test --locked --no-fail-fast -p natsbridge --no-default-features
+step "the codec core alone" cargo test --locked --no-fail-fast -p natsbridge --no-default-features --lib --test codec
 step "the peers among themselves" .cache/peers-venv/bin/python conformance/peers/selftest.py
 if ! $quick; then
     step "format, lints and documentation" scripts/check.sh
