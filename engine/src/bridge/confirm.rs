@@ -3,8 +3,8 @@
 //! The client's own flush only empties its buffer into the socket. Here a message goes to an inbox of our own: the
 //! server handles a connection's commands in order, so what comes back comes after everything that was sent before.
 //! It comes back as itself, or as "no responders" on a connection without echo (unless somebody else listens to all
-//! subjects: then such a connection cannot be confirmed). Where the user may not publish or
-//! subscribe there, the server's refusal names the inbox, and tells the same.
+//! subjects: then such a connection cannot be confirmed). Where the user may not publish or subscribe there, the
+//! server's refusal names the inbox, and tells the same.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -111,7 +111,7 @@ pub(super) async fn send(inner: &Arc<Inner>, draft: Draft, delivery: Delivery) -
         uploads.keep();
         return Ok(Receipt::new(body, payloads, delivery));
     }
-    // Only so many at once that no refusal is lost; closed is it never.
+    // Only so many at once that no refusal is lost. The semaphore is never closed.
     let _turn = inner.confirmations.acquire().await;
     let confirmation = Confirmation::new(inner, Operation::Publish, &draft.subject);
     // A client that has been disconnected for long takes no more commands.

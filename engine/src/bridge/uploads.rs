@@ -135,7 +135,8 @@ impl Uploads {
 }
 
 impl Drop for Uploads {
-    /// A send that is dropped half-way leaves nothing behind, as far as there is still a runtime to delete it with.
+    /// A send that is dropped after its uploads takes them back, as far as there is still a runtime to do it with. What a
+    /// batch had stored when it was dropped itself is the store's to take back: nobody else knows of it.
     fn drop(&mut self) {
         self.delete();
     }

@@ -54,7 +54,9 @@ pub trait LinkStore: Send + Sync + fmt::Debug + 'static {
 
     /// Stores several at once: one result for each upload, in order.
     ///
-    /// An upload that fails does not undo the others; the caller deletes them. The default uploads one after the other.
+    /// An upload that fails does not undo the others; the caller deletes them. When the future is dropped, only the store
+    /// knows what it has stored so far: the Plik store deletes it, the default does not. The default uploads one after
+    /// the other.
     fn upload_batch(&self, uploads: Vec<Upload>) -> BoxFuture<'_, Vec<Result<Uploaded>>> {
         Box::pin(async move {
             let mut results = Vec::with_capacity(uploads.len());
