@@ -4,7 +4,6 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::link::date::rfc3339;
 use crate::link::url::LinkUrl;
 
 /// The most bytes of a download domain; [`max_url_len`](crate::link::LinkStore::max_url_len) counts with it.
@@ -69,7 +68,7 @@ pub(super) fn created(bytes: &[u8]) -> Result<Created, Nonsense> {
         token,
         domain: domain(&answer)?,
         // An expiry that cannot be read is no reason to lose an upload: the sender then knows none.
-        expires_at: string(&answer, "expireAt").and_then(|text| rfc3339(&text)),
+        expires_at: string(&answer, "expireAt").and_then(|text| crate::timestamp::parse(&text)),
     })
 }
 
