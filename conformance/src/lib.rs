@@ -8,9 +8,22 @@
 //! A child process is killed when its handle is dropped. What is not installed is an error that names the script that
 //! installs it, never a reason to leave a test out.
 
+pub mod add;
+pub mod bytes;
 mod compare;
+pub mod engine;
+pub mod judge;
+pub mod known;
+pub mod lint;
 mod nats;
 mod peer;
+pub mod peers;
+pub mod report;
+pub mod run;
+pub mod schema;
+pub mod testee;
+pub mod value;
+pub mod vectors;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,7 +40,8 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 pub struct Failure(String);
 
 impl Failure {
-    fn new(text: impl Into<String>) -> Self {
+    /// A failure in words.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
