@@ -228,8 +228,14 @@ pub(super) fn base64_decode(data: &[u8], split: Option<&[usize]>) -> Answer {
 }
 
 pub(super) fn payload_read(input: &Value) -> Answer {
-    let data = PayloadData::new(PayloadType::from_name(&string(input, "type")?), bytes(input, "data")?, None, 0);
-    read_value(&data)
+    // Through an envelope, as every payload comes: an empty type is refused there.
+    let (type_name, data) = (string(input, "type")?, bytes(input, "data")?);
+    let payloads = [PayloadFields::new("x", &type_name, Data::Bytes(&data))];
+    let mut message = BytesMut::new();
+    natsbridge::encode(Dialect::Camel, &MessageFields::default(), &payloads, &mut message);
+    let envelope = Envelope::decode(message.freeze())?;
+    let payload = envelope.payload(0).ok_or_else(|| No::Broken("the payload is gone".to_owned()))?;
+    read_value(&payload.decode()?)
 }
 
 /// A payload as its type reads it.
