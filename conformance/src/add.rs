@@ -28,7 +28,8 @@ fn number(content: &mut Value) -> Result<(), String> {
         Some((prefix.to_owned(), number.parse::<u32>().ok()?))
     };
     let highest = tests.iter().filter_map(parts).max_by_key(|(_, number)| *number);
-    let bare = tests.iter().filter_map(|test| test["id"].as_str()).find(|id| !id.is_empty() && !id.contains('-'));
+    let bare =
+        tests.iter().filter_map(|test| test["id"].as_str()).find(|id| !id.is_empty() && !id.contains('-'));
     let (prefix, mut last) = match (highest, bare) {
         (Some(highest), _) => highest,
         (None, Some(prefix)) => (prefix.to_owned(), 0),
@@ -52,8 +53,10 @@ fn formatted(content: &Value) -> String {
             // Writing to a string cannot fail.
             let _ = match value.as_object() {
                 Some(members) if key == "flags" && !members.is_empty() => {
-                    let lines: Vec<String> =
-                        members.iter().map(|(name, value)| format!("    {}: {value}", Value::from(name.as_str()))).collect();
+                    let lines: Vec<String> = members
+                        .iter()
+                        .map(|(name, value)| format!("    {}: {value}", Value::from(name.as_str())))
+                        .collect();
                     writeln!(out, "  \"flags\": {{\n{}\n  }},", lines.join(",\n"))
                 }
                 _ => writeln!(out, "  \"{key}\": {value},"),

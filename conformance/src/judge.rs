@@ -129,7 +129,8 @@ pub fn judge(case: &Case, reply: &Json) -> Verdict {
         (Some(accept), Some(ok)) => accepted(case, accept, ok),
         (Some(_), None) => {
             let kind = reply["reject"]["kind"].as_str().unwrap_or_default();
-            Verdict::new(Outcome::Fail, format!("reject {kind}")).between(short(&reply["reject"]), expected(case))
+            Verdict::new(Outcome::Fail, format!("reject {kind}"))
+                .between(short(&reply["reject"]), expected(case))
         }
         (None, Some(ok)) => Verdict::new(Outcome::Fail, "accept").between(short(ok), expected(case)),
         (None, None) => rejected(case, &expect["reject"], expect.get("offset"), &reply["reject"]),
@@ -153,7 +154,8 @@ fn rejected(case: &Case, kinds: &Json, offset: Option<&Json>, reject: &Json) -> 
         let brief = format!("reject {}", kind.as_str().unwrap_or_default());
         return Verdict::new(Outcome::Fail, brief).between(short(reject), expected(case));
     }
-    let numbers = [("offset", offset), ("needed", case.expect().get("needed")), ("limit", case.expect().get("limit"))];
+    let numbers =
+        [("offset", offset), ("needed", case.expect().get("needed")), ("limit", case.expect().get("limit"))];
     for (name, expected) in numbers {
         if let Some(expected) = expected
             && integer_of(expected) != reject.get(name).and_then(integer_of)
@@ -207,8 +209,11 @@ fn compare(case: &Case, accept: &Json, ok: &Json) -> Comparison {
             same_json(&text, got.as_deref()).map_err(|difference| difference.below("data"))
         }
         // The whole answer is known: one key in place of another is another answer.
-        "payload.read" | "timestamp.parse" | "reply.plan" if accept.as_object().is_some_and(|map| map.len() == 1) => {
-            let (key, _) = accept.as_object().and_then(|map| map.iter().next()).unwrap_or_else(|| unreachable!());
+        "payload.read" | "timestamp.parse" | "reply.plan"
+            if accept.as_object().is_some_and(|map| map.len() == 1) =>
+        {
+            let (key, _) =
+                accept.as_object().and_then(|map| map.iter().next()).unwrap_or_else(|| unreachable!());
             if key == "subject" && accept["subject"].is_null() && !ok["subject"].is_null() {
                 return Err(Difference::new(short(&ok["subject"]), "null").below("subject"));
             }
@@ -251,7 +256,10 @@ fn members(expected: &Json, got: &Json) -> Comparison {
         compared.map_err(|difference| difference.below(&step))?;
     }
     // A payload that is expected to be readable must not be refused.
-    if names.get("reject").is_none() && got.get("reject").is_some() && names.keys().any(|name| name == "bytes" || name == "url") {
+    if names.get("reject").is_none()
+        && got.get("reject").is_some()
+        && names.keys().any(|name| name == "bytes" || name == "url")
+    {
         return Err(Difference::new(short(&got["reject"]), "no reject").below(".reject"));
     }
     Ok(())
@@ -309,16 +317,17 @@ fn same_bytes(expected: &Json, got: &Json) -> Comparison {
 
 fn same_json(expected: &[u8], got: Option<&[u8]>) -> Comparison {
     let unreadable = |text: &[u8], why: String| format!("{:.300} ({why})", String::from_utf8_lossy(text));
-    let Some(got) = got else { return Err(Difference::new("no JSON text", String::from_utf8_lossy(expected))) };
+    let Some(got) = got else {
+        return Err(Difference::new("no JSON text", String::from_utf8_lossy(expected)));
+    };
     let value = Value::parse(got)
         .map_err(|why| Difference::new(unreadable(got, why), String::from_utf8_lossy(expected)))?;
     let wanted = Value::parse(expected)
         .map_err(|why| Difference::new(value.to_string(), format!("the vector is wrong: {why}")))?;
     match wanted.difference(&value) {
         None => Ok(()),
-        Some(difference) => Err(Difference::new(format!("{value:.300}"), format!("{wanted:.300}")).below(
-            difference.split(" is ").next().unwrap_or_default(),
-        )),
+        Some(difference) => Err(Difference::new(format!("{value:.300}"), format!("{wanted:.300}"))
+            .below(difference.split(" is ").next().unwrap_or_default())),
     }
 }
 

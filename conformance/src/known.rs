@@ -31,7 +31,9 @@ impl Known {
     /// For a line that is not of the form, or is there twice.
     pub fn load(path: &Path) -> Result<Self> {
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::parse(&text).map_err(|what| Failure::new(format!("{}: {what}", path.display()))),
+            Ok(text) => {
+                Self::parse(&text).map_err(|what| Failure::new(format!("{}: {what}", path.display())))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(Failure::new(format!("{}: {error}", path.display()))),
         }
@@ -49,7 +51,10 @@ impl Known {
             }
             let entry = line.split_once('#').and_then(|(id, rest)| {
                 let (brief, reason) = rest.split_once(" -- ").unwrap_or((rest, ""));
-                Some((id.trim().to_owned(), Entry { brief: brief.trim().to_owned(), reason: reason.trim().to_owned() }))
+                Some((
+                    id.trim().to_owned(),
+                    Entry { brief: brief.trim().to_owned(), reason: reason.trim().to_owned() },
+                ))
             });
             let Some((id, entry)) = entry.filter(|(id, _)| !id.is_empty()) else {
                 return Err(format!("line {}: not of the form `ID  # what  -- reason`", at + 1));
@@ -78,7 +83,11 @@ impl Known {
 
     /// Makes the list true: takes out what does not fail any more, puts in what fails, and keeps the reasons of what
     /// fails in another way, for a person to look at.
-    pub fn fix<'a>(&mut self, passed: impl IntoIterator<Item = &'a str>, failed: impl IntoIterator<Item = (&'a str, &'a str)>) {
+    pub fn fix<'a>(
+        &mut self,
+        passed: impl IntoIterator<Item = &'a str>,
+        failed: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) {
         for id in passed {
             self.entries.remove(id);
         }
@@ -116,14 +125,18 @@ mod tests {
 
     #[test]
     fn a_list_goes_there_and_back_and_keeps_reasons() {
-        let text = "# why\n\nb64-0002  # reject malformed  -- the runtime's own parser\nb64-0001  # skip: no\n";
+        let text =
+            "# why\n\nb64-0002  # reject malformed  -- the runtime's own parser\nb64-0001  # skip: no\n";
         let mut known = Known::parse(text).unwrap();
         assert_eq!(known.unexplained().collect::<Vec<_>>(), ["b64-0001"]);
         known.fix(["b64-0001"], [("b64-0002", "accept"), ("b64-0003", "differs\n at x")]);
         let dir = tempfile::tempdir().unwrap();
         known.save(&dir.path().join("known.txt")).unwrap();
         let written = std::fs::read_to_string(dir.path().join("known.txt")).unwrap();
-        assert_eq!(written, "# why\n\nb64-0002  # accept  -- the runtime's own parser\nb64-0003  # differs at x\n");
+        assert_eq!(
+            written,
+            "# why\n\nb64-0002  # accept  -- the runtime's own parser\nb64-0003  # differs at x\n"
+        );
     }
 
     #[test]

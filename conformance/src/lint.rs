@@ -55,7 +55,8 @@ pub fn lint(vectors: &Vectors) -> Vec<String> {
             if has_peer != (case.area == "peer") {
                 say("peer cases, and no others, have a script".to_owned());
             }
-            let mut input = format!("{} {} {} {}", case.op, case.input(), case.test["split"], case.test["limits"]);
+            let mut input =
+                format!("{} {} {} {}", case.op, case.input(), case.test["split"], case.test["limits"]);
             if has_peer {
                 input.push_str(&case.test["peer"].to_string());
             }
@@ -74,7 +75,8 @@ fn lint_file(file: &VectorFile, wrong: &mut Vec<String>) {
         wrong.push(format!("{path}: the area {} is not the folder's name", file.area));
     }
     let ids: Vec<&str> = file.cases.iter().map(|case| case.id.as_str()).collect();
-    let prefixes: BTreeSet<&str> = ids.iter().filter_map(|id| id.rsplit_once('-')).map(|(prefix, _)| prefix).collect();
+    let prefixes: BTreeSet<&str> =
+        ids.iter().filter_map(|id| id.rsplit_once('-')).map(|(prefix, _)| prefix).collect();
     if prefixes.len() > 1 {
         wrong.push(format!("{path}: several prefixes in one file: {prefixes:?}"));
     }
@@ -82,7 +84,8 @@ fn lint_file(file: &VectorFile, wrong: &mut Vec<String>) {
         wrong.push(format!("{path}: the cases are not in the order of their ids"));
     }
     let named: BTreeSet<&str> = file.cases.iter().flat_map(|case| flags(&case.test)).collect();
-    let explained: BTreeSet<&str> = file.content["flags"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let explained: BTreeSet<&str> =
+        file.content["flags"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     for flag in named.difference(&explained) {
         wrong.push(format!("{path}: the flag {flag} is not explained"));
     }
@@ -99,7 +102,9 @@ fn flags(test: &Value) -> impl Iterator<Item = &str> {
 fn readable(value: &Value) -> Result<(), String> {
     match value {
         Value::Object(members) => members.iter().try_for_each(|(key, member)| {
-            if matches!(key.as_str(), "json" | "metadata") && (member.get("hex").is_some() || member.get("text").is_some()) {
+            if matches!(key.as_str(), "json" | "metadata")
+                && (member.get("hex").is_some() || member.get("text").is_some())
+            {
                 let text = bytes_of(member).unwrap_or_default();
                 return crate::value::Value::parse(&text).map(drop).map_err(|what| format!("{key}: {what}"));
             }

@@ -99,8 +99,10 @@ impl Arguments {
                 "--report" => parsed.report = Some(value()?.into()),
                 "--vectors" => parsed.vectors = Some(value()?.into()),
                 "--timeout" => {
-                    let seconds = value()?.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                    parsed.options.within = seconds.ok_or_else(|| Failure::new("--timeout needs a number of seconds"))?;
+                    let seconds =
+                        value()?.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                    parsed.options.within =
+                        seconds.ok_or_else(|| Failure::new("--timeout needs a number of seconds"))?;
                 }
                 other => return Err(Failure::new(format!("no such option: {other}\n\n{USAGE}"))),
             }
@@ -133,7 +135,8 @@ fn run_command(args: Vec<String>) -> Result<bool> {
         Some(path) => path.clone(),
         None => {
             let started = session.start(arguments.options.start_within);
-            let started = started.map_err(|trouble| not_run(&mut session, trouble.outcome(), &trouble.to_string()))?;
+            let started =
+                started.map_err(|trouble| not_run(&mut session, trouble.outcome(), &trouble.to_string()))?;
             repository().join(format!("conformance/known/{}.txt", started.name.trim_end_matches("-pipe")))
         }
     };
@@ -154,7 +157,8 @@ fn run_command(args: Vec<String>) -> Result<bool> {
     if arguments.fix {
         fix(&ran, known.clone(), &known_path)?;
     }
-    let report = Report::of(&ran, &About::new(&arguments.testee, &vectors.digest, arguments.filter.join(" ")));
+    let report =
+        Report::of(&ran, &About::new(&arguments.testee, &vectors.digest, arguments.filter.join(" ")));
     print!("{}", report::text(&report));
     if let Some(folder) = &arguments.report {
         let page = report::save(&report, folder)?;
@@ -169,18 +173,28 @@ fn run_command(args: Vec<String>) -> Result<bool> {
 
 fn not_run(session: &mut Session, outcome: &str, what: &str) -> Failure {
     let errors = session.errors();
-    let said = if errors.is_empty() || what.contains(&errors) { String::new() } else { format!("\nits standard error: {errors}") };
+    let said = if errors.is_empty() || what.contains(&errors) {
+        String::new()
+    } else {
+        format!("\nits standard error: {errors}")
+    };
     Failure::new(format!("the harness is wrong, so nothing was run ({outcome}): {what}{said}"))
 }
 
 fn fix(ran: &Run, mut known: Known, path: &Path) -> Result<()> {
-    let passes = |outcome: Outcome, brief: &str| outcome == Outcome::Pass || outcome == Outcome::Stale && brief == "passes";
+    let passes = |outcome: Outcome, brief: &str| {
+        outcome == Outcome::Pass || outcome == Outcome::Stale && brief == "passes"
+    };
     let verdicts = || ran.cases.iter().map(|judged| (judged.case.id.as_str(), &judged.verdict));
     let passed = verdicts().filter(|(_, verdict)| passes(verdict.outcome, &verdict.brief)).map(|(id, _)| id);
-    let failed = ran.cases.iter().filter(|judged| judged.fails() && !passes(judged.verdict.outcome, &judged.verdict.brief));
+    let failed = ran
+        .cases
+        .iter()
+        .filter(|judged| judged.fails() && !passes(judged.verdict.outcome, &judged.verdict.brief));
     known.fix(passed, failed.map(|judged| (judged.case.id.as_str(), judged.verdict.brief.as_str())));
     if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     }
     known.save(path)?;
     println!("written: {} (every line needs a reason)", path.display());
@@ -211,7 +225,11 @@ fn lint_command(args: &[String]) -> Result<bool> {
             println!("{area:<10} {count:>5} cases");
         }
     }
-    println!("{} cases; clauses that none of them cites: {}", vectors.cases().count(), lint::uncited(&vectors).join(" "));
+    println!(
+        "{} cases; clauses that none of them cites: {}",
+        vectors.cases().count(),
+        lint::uncited(&vectors).join(" ")
+    );
     println!("lint: {} faults", wrong.len());
     Ok(wrong.is_empty())
 }

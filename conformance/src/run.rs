@@ -143,7 +143,13 @@ pub fn run(
             runner.case(case)
         } else {
             let verdict = Verdict::new(Outcome::Unsupported, "not supported");
-            Judged { case: case.clone(), verdict, note: String::new(), split: String::new(), took: Duration::ZERO }
+            Judged {
+                case: case.clone(),
+                verdict,
+                note: String::new(),
+                split: String::new(),
+                took: Duration::ZERO,
+            }
         };
         apply_known(&mut judged, known);
         progress(&judged);
@@ -163,10 +169,8 @@ pub fn run(
 
 /// One answer that must be `ok` and one that must be `reject`: if either is wrong, it is the harness that is wrong.
 fn smoke(session: &mut Session, testee: &Started, options: &Options) -> Result<(), Result<Trouble, String>> {
-    let probes = [
-        ("base64.decode", "data", "QUJD", "Q"),
-        ("envelope.decode", "body", r#"{"payloads":[]}"#, "[]"),
-    ];
+    let probes =
+        [("base64.decode", "data", "QUJD", "Q"), ("envelope.decode", "body", r#"{"payloads":[]}"#, "[]")];
     let probe = probes.into_iter().find(|(op, ..)| testee.supports.iter().any(|name| name == op));
     let Some((op, key, good, bad)) = probe else { return Ok(()) };
     for (text, wanted) in [(good, "ok"), (bad, "reject")] {
@@ -178,7 +182,10 @@ fn smoke(session: &mut Session, testee: &Started, options: &Options) -> Result<(
             )));
         }
         if wanted == "ok" && op == "base64.decode" && reply["ok"]["data"]["hex"] != "414243" {
-            return Err(Err(format!("the smoke case base64.decode of \"QUJD\" is 414243, not {:.300}", reply["ok"])));
+            return Err(Err(format!(
+                "the smoke case base64.decode of \"QUJD\" is 414243, not {:.300}",
+                reply["ok"]
+            )));
         }
     }
     Ok(())
@@ -247,8 +254,12 @@ impl Runner<'_> {
         };
         let input = stage.filled(case.input());
         let within = if stage.is_empty() { self.options.within } else { self.options.within * 3 };
-        let request =
-            Request { op: case.op.clone(), input, limits: case.test.get("limits").cloned(), split: split.clone() };
+        let request = Request {
+            op: case.op.clone(),
+            input,
+            limits: case.test.get("limits").cloned(),
+            split: split.clone(),
+        };
         let seq = self.session.send(&request)?;
         let reply = if matches!(case.op.as_str(), "bridge.receive" | "bridge.respond") {
             match self.session.ready(&case.op, seq, within)? {
@@ -294,7 +305,8 @@ fn ignored_split(reply: &Value, cuts: &[usize]) -> Option<Verdict> {
     };
     let said = pieces.map_or_else(|| "none".to_owned(), |pieces| pieces.to_string());
     (!taken).then(|| {
-        Verdict::new(Outcome::Fail, "ignores split").between(format!("pieces: {said}"), format!("pieces: {all}"))
+        Verdict::new(Outcome::Fail, "ignores split")
+            .between(format!("pieces: {said}"), format!("pieces: {all}"))
     })
 }
 
@@ -311,7 +323,8 @@ fn troubled(case: &Case, trouble: &Trouble) -> Verdict {
 fn splits(case: &Case) -> Vec<Option<Vec<usize>>> {
     let split = &case.test["split"];
     if let Some(cuts) = split.as_array() {
-        let cuts = cuts.iter().filter_map(Value::as_u64).filter_map(|cut| usize::try_from(cut).ok()).collect();
+        let cuts =
+            cuts.iter().filter_map(Value::as_u64).filter_map(|cut| usize::try_from(cut).ok()).collect();
         return vec![None, Some(cuts)];
     }
     if split != "each" {
@@ -370,6 +383,8 @@ fn stale_lines(known: &Known, vectors: &Vectors, options: &Options, cases: &[Jud
         .filter(|id| !run.contains(id) && (!options.is_filtered() || !all.contains(id)))
         .map(|id| format!("the list of known failures has {id}, which is no case of this run"))
         .collect();
-    lines.extend(known.unexplained().map(|id| format!("the list of known failures has {id} without a reason")));
+    lines.extend(
+        known.unexplained().map(|id| format!("the list of known failures has {id} without a reason")),
+    );
     lines
 }

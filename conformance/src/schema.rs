@@ -167,17 +167,26 @@ impl Schemas {
             "required" => {
                 let Some(members) = value.as_object() else { return Ok(()) };
                 let mut names = list(rule).iter().filter_map(Value::as_str);
-                names.find(|name| !members.contains_key(*name)).map_or(Ok(()), |name| fail(format!("lacks {name:?}")))
+                names
+                    .find(|name| !members.contains_key(*name))
+                    .map_or(Ok(()), |name| fail(format!("lacks {name:?}")))
             }
             "dependentRequired" => {
-                let (Some(members), Some(rule)) = (value.as_object(), rule.as_object()) else { return Ok(()) };
+                let (Some(members), Some(rule)) = (value.as_object(), rule.as_object()) else {
+                    return Ok(());
+                };
                 let needed = rule.iter().filter(|(name, _)| members.contains_key(*name));
                 let mut needed = needed.flat_map(|(_, names)| list(names)).filter_map(Value::as_str);
-                needed.find(|name| !members.contains_key(*name)).map_or(Ok(()), |name| fail(format!("lacks {name:?}")))
+                needed
+                    .find(|name| !members.contains_key(*name))
+                    .map_or(Ok(()), |name| fail(format!("lacks {name:?}")))
             }
             "properties" => {
-                let (Some(members), Some(rules)) = (value.as_object(), rule.as_object()) else { return Ok(()) };
-                let mut ruled = members.iter().filter_map(|(name, member)| Some((name, member, rules.get(name)?)));
+                let (Some(members), Some(rules)) = (value.as_object(), rule.as_object()) else {
+                    return Ok(());
+                };
+                let mut ruled =
+                    members.iter().filter_map(|(name, member)| Some((name, member, rules.get(name)?)));
                 ruled.try_for_each(|(name, member, rules)| {
                     self.check(root, rules, member).map_err(|error| error.below(name))
                 })
@@ -193,7 +202,8 @@ impl Schemas {
             }
             "allOf" => list(rule).iter().try_for_each(|rules| self.check(root, rules, value)),
             "anyOf" | "oneOf" => {
-                let verdicts: Vec<Verdict> = list(rule).iter().map(|rules| self.check(root, rules, value)).collect();
+                let verdicts: Vec<Verdict> =
+                    list(rule).iter().map(|rules| self.check(root, rules, value)).collect();
                 match verdicts.iter().filter(|verdict| verdict.is_ok()).count() {
                     1 => Ok(()),
                     0 => Err(nearest(verdicts)),
@@ -230,7 +240,9 @@ fn is_of_type(value: &Value, name: &str) -> bool {
         "object" => value.is_object(),
         "number" => value.is_number(),
         // A number such as 1.0 is an integer to JSON Schema.
-        "integer" => value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "integer" => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|number| number.fract() == 0.0)
+        }
         _ => false,
     }
 }
@@ -270,7 +282,9 @@ mod tests {
                     "properties" | "$defs" => {
                         rule.as_object().unwrap().values().for_each(|rules| walk(schemas, root, rules));
                     }
-                    "allOf" | "anyOf" | "oneOf" => list(rule).iter().for_each(|rules| walk(schemas, root, rules)),
+                    "allOf" | "anyOf" | "oneOf" => {
+                        list(rule).iter().for_each(|rules| walk(schemas, root, rules))
+                    }
                     "if" | "then" | "items" | "additionalProperties" => walk(schemas, root, rule),
                     "pattern" => assert!(schemas.patterns.contains_key(rule.as_str().unwrap()), "{rule}"),
                     _ => {}
@@ -305,7 +319,8 @@ mod tests {
 
     #[test]
     fn a_violation_names_its_place() {
-        let line = json!({"cmd": "run", "seq": 1, "op": "subject.check", "in": {"subject": "a", "use": "send"}});
+        let line =
+            json!({"cmd": "run", "seq": 1, "op": "subject.check", "in": {"subject": "a", "use": "send"}});
         let error = check(WIRE, "run", &line).unwrap_err();
         assert!(error.starts_with("/in/use: "), "{error}");
     }

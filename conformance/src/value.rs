@@ -245,7 +245,8 @@ impl Parser<'_> {
     }
 
     fn unit(&mut self) -> Result<u32, String> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|text| text.iter().all(u8::is_ascii_hexdigit));
+        let digits =
+            self.text.get(self.at..self.at + 4).filter(|text| text.iter().all(u8::is_ascii_hexdigit));
         let text = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let unit = text.and_then(|text| u32::from_str_radix(text, 16).ok());
         self.at += 4;
@@ -276,9 +277,10 @@ impl Parser<'_> {
         }
         let text = std::str::from_utf8(&self.text[start..self.at]).unwrap_or_default();
         // The format has 64 bits; what is beyond is a double, in every port.
-        let exact = text.parse::<i128>().ok().filter(|value| {
-            plain && *value >= i128::from(i64::MIN) && *value <= i128::from(u64::MAX)
-        });
+        let exact = text
+            .parse::<i128>()
+            .ok()
+            .filter(|value| plain && *value >= i128::from(i64::MIN) && *value <= i128::from(u64::MAX));
         if let Some(value) = exact {
             return Ok(Value::Integer(value));
         }
@@ -335,8 +337,29 @@ mod tests {
     #[test]
     fn what_is_not_strict_is_refused() {
         for text in [
-            "", "01", "+1", ".5", "1.", "1e", "NaN", "1e400", "[1,]", "{\"a\":1,}", "{a:1}", "'a'", "\"\u{1}\"", "\"\\x\"",
-            "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "\"\\u12\"", "1 2", "nul", "[", "\"", "\u{feff}1",
+            "",
+            "01",
+            "+1",
+            ".5",
+            "1.",
+            "1e",
+            "NaN",
+            "1e400",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "'a'",
+            "\"\u{1}\"",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\\udc00\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\u12\"",
+            "1 2",
+            "nul",
+            "[",
+            "\"",
+            "\u{feff}1",
         ] {
             assert!(Value::parse(text.as_bytes()).is_err(), "{text}");
         }

@@ -103,8 +103,9 @@ pub struct Vectors {
 }
 
 /// The areas, in the order of reports.
-pub const AREAS: [&str; 11] =
-    ["decode", "encode", "base64", "types", "tables", "plan", "links", "subjects", "requests", "peer", "live"];
+pub const AREAS: [&str; 11] = [
+    "decode", "encode", "base64", "types", "tables", "plan", "links", "subjects", "requests", "peer", "live",
+];
 
 /// Where the project's own vectors are.
 pub fn default_folder() -> PathBuf {
@@ -122,15 +123,16 @@ impl Vectors {
         collect(folder, &mut paths)
             .map_err(|error| Failure::new(format!("no vectors in {}: {error}", folder.display())))?;
         let place = |path: &Path| {
-            let area = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+            let area =
+                path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
             (AREAS.iter().position(|known| *known == area), path.to_owned())
         };
         paths.sort_by_key(|path| place(path));
         let mut digest = Sha256::new();
         let mut files = Vec::new();
         for path in paths {
-            let text = std::fs::read(&path)
-                .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+            let text =
+                std::fs::read(&path).map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
             let name = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().into_owned();
             for part in [name.as_bytes(), &text] {
                 digest.update((part.len() as u64).to_le_bytes());

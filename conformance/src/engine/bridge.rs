@@ -6,15 +6,17 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use natsbridge::link::{
-    Expected, FetchOptions, HandlerStore, HttpStore, Lifetime, LinkStore as _, LinkUrl, Plik, Policy, Retry, Upload,
-    fetch,
+    Expected, FetchOptions, HandlerStore, HttpStore, Lifetime, LinkStore as _, LinkUrl, Plik, Policy, Retry,
+    Upload, fetch,
 };
 use natsbridge::{Bridge, Error, ErrorKind, Message};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::codec::{dialect_name, dialect_of, envelope_answer, fields, metadata_of, payload_answer, payload_of};
+use super::codec::{
+    dialect_name, dialect_of, envelope_answer, fields, metadata_of, payload_answer, payload_of,
+};
 use super::links::{origins, schedule};
 use super::{Answer, No, bytes, reject, string};
 use crate::bytes::{answer_bytes, answer_string, integer_of, string_of, unhex};
@@ -136,7 +138,8 @@ impl Edges {
 
     /// Uploads to a server of this testee's own that gives the two replies, and puts the named one's address in its place.
     pub(super) fn plik_reply(&mut self, input: &Value) -> Answer {
-        let (server, created, added) = (string(input, "server")?, bytes(input, "upload")?, bytes(input, "file")?);
+        let (server, created, added) =
+            (string(input, "server")?, bytes(input, "upload")?, bytes(input, "file")?);
         let named = LinkUrl::parse(server.trim_end_matches('/'))?;
         let path = named.path_and_query().trim_end_matches('/').to_owned();
         // The engine compares what was stored with what it sent, so it has to send what the reply speaks of.
@@ -273,7 +276,8 @@ impl Edges {
 
     pub(super) fn request(&mut self, input: &Value) -> Answer {
         let bridge = self.connect(input)?;
-        let mut message = bridge.request(string(input, "subject")?).dialect(dialect_of(input)).timeout(time(input));
+        let mut message =
+            bridge.request(string(input, "subject")?).dialect(dialect_of(input)).timeout(time(input));
         for payload in payloads(input)? {
             message = message.payload(payload);
         }
@@ -304,7 +308,9 @@ impl Edges {
             let mut received_messages = Vec::new();
             let all = async {
                 while (received_messages.len() as u64) < count {
-                    let Some(message) = messages.next().await else { return Err(broken("the subscription ended")) };
+                    let Some(message) = messages.next().await else {
+                        return Err(broken("the subscription ended"));
+                    };
                     let message = message?;
                     if answer {
                         let mut reply = message.reply();
@@ -342,7 +348,9 @@ impl Edges {
 
 fn payloads(input: &Value) -> Result<Vec<natsbridge::Payload>, No> {
     let payloads = input["payloads"].as_array().into_iter().flatten();
-    payloads.map(|payload| payload_of(&string(payload, "dataname")?, &string(payload, "type")?, payload)).collect()
+    payloads
+        .map(|payload| payload_of(&string(payload, "dataname")?, &string(payload, "type")?, payload))
+        .collect()
 }
 
 fn time(input: &Value) -> Duration {

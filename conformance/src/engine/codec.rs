@@ -5,8 +5,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::BytesMut;
 use natsbridge::plan::{PlanItem, PlanLimits};
 use natsbridge::{
-    Data, Dialect, Envelope, Limits, MessageFields, Metadata, Payload, PayloadData, PayloadFields, PayloadType,
-    base64, timestamp,
+    Data, Dialect, Envelope, Limits, MessageFields, Metadata, Payload, PayloadData, PayloadFields,
+    PayloadType, base64, timestamp,
 };
 use serde_json::{Value, json};
 
@@ -15,7 +15,8 @@ use crate::bytes::{answer_bytes, answer_integer, answer_string, bytes_of, hex, i
 
 pub(super) fn envelope_decode(input: &Value, limits: &Value) -> Answer {
     let mut bounds = Limits::default();
-    let number = |key: &str| limits.get(key).and_then(integer_of).and_then(|value| usize::try_from(value).ok());
+    let number =
+        |key: &str| limits.get(key).and_then(integer_of).and_then(|value| usize::try_from(value).ok());
     if let Some(most) = number("message_len") {
         bounds = bounds.message_len(most);
     }
@@ -65,7 +66,11 @@ pub(super) fn fields(envelope: &Envelope) -> Value {
         ("reply_to_msg_id", envelope.reply_to_msg_id()),
         ("broker_url", envelope.broker_url()),
     ];
-    fields.into_iter().map(|(name, text)| (name.to_owned(), answer_string(text))).collect::<serde_json::Map<_, _>>().into()
+    fields
+        .into_iter()
+        .map(|(name, text)| (name.to_owned(), answer_string(text)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 /// A payload without what is behind its `data`.
@@ -153,7 +158,11 @@ pub(super) fn envelope_encode(input: &Value) -> Answer {
             strings: [string(payload, "id")?, string(payload, "dataname")?, string(payload, "type")?],
             data: payload.get("data").and_then(bytes_of),
             url: string(payload, "url")?,
-            size: payload.get("size").and_then(integer_of).and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
+            size: payload
+                .get("size")
+                .and_then(integer_of)
+                .and_then(|size| u64::try_from(size).ok())
+                .unwrap_or(0),
             metadata: metadata_of(payload)?,
         });
     }
@@ -218,7 +227,9 @@ pub(super) fn base64_decode(data: &[u8], split: Option<&[usize]>) -> Answer {
         Some(cuts) => {
             let mut decoder = base64::Decoder::new();
             let mut pieces = pieces(data, cuts).into_iter();
-            pieces.try_for_each(|piece| decoder.update(piece, &mut out)).and_then(|()| decoder.finish(&mut out))
+            pieces
+                .try_for_each(|piece| decoder.update(piece, &mut out))
+                .and_then(|()| decoder.finish(&mut out))
         }
     };
     match decoded {
@@ -258,24 +269,31 @@ pub(super) fn payload_write(input: &Value) -> Answer {
 
 /// A payload to send, of one of `text`, `json`, `rows`, `bytes` and `data`.
 pub(super) fn payload_of(dataname: &str, type_name: &str, input: &Value) -> Result<Payload, No> {
-    let json_text = |value: &Value| {
-        bytes_of(value).ok_or_else(|| No::Broken("no JSON text".to_owned()))
-    };
+    let json_text = |value: &Value| bytes_of(value).ok_or_else(|| No::Broken("no JSON text".to_owned()));
     let payload = if let Some(text) = input.get("text") {
         let text = string_of(text).ok_or_else(|| No::Broken("text is not UTF-8".to_owned()))?;
-        if type_name == "text" { Payload::text(dataname, text) } else { Payload::other(type_name.to_owned(), dataname, text)? }
+        if type_name == "text" {
+            Payload::text(dataname, text)
+        } else {
+            Payload::other(type_name.to_owned(), dataname, text)?
+        }
     } else if let Some(json) = input.get("json").or_else(|| input.get("rows")) {
         Payload::other(type_name.to_owned(), dataname, json_text(json)?)?
     } else {
         let bytes = input.get("bytes").or_else(|| input.get("data")).and_then(bytes_of);
-        Payload::other(type_name.to_owned(), dataname, bytes.ok_or_else(|| No::Broken("no bytes".to_owned()))?)?
+        Payload::other(
+            type_name.to_owned(),
+            dataname,
+            bytes.ok_or_else(|| No::Broken("no bytes".to_owned()))?,
+        )?
     };
     Ok(payload)
 }
 
 pub(super) fn timestamp_parse(input: &Value) -> Answer {
     let time = timestamp::parse(&string(input, "text")?);
-    let nanos = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_nanos() as i128);
+    let nanos =
+        time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_nanos() as i128);
     Ok(json!({"unix_ns": nanos.map(answer_integer)}))
 }
 
@@ -288,14 +306,17 @@ pub(super) fn timestamp_write(input: &Value) -> Answer {
 }
 
 pub(super) fn plan(input: &Value) -> Answer {
-    let number = |value: &Value| integer_of(value).and_then(|number| u64::try_from(number).ok()).unwrap_or(u64::MAX);
+    let number =
+        |value: &Value| integer_of(value).and_then(|number| u64::try_from(number).ok()).unwrap_or(u64::MAX);
     let length = |value: &Value| usize::try_from(number(value)).unwrap_or(usize::MAX);
     let items: Vec<PlanItem> = input["payloads"]
         .as_array()
         .into_iter()
         .flatten()
         // A payload that cannot be linked is one whose link is longer than anything.
-        .map(|item| PlanItem::new(number(&item["size"]), length(&item["direct_len"]), length(&item["link_len"])))
+        .map(|item| {
+            PlanItem::new(number(&item["size"]), length(&item["direct_len"]), length(&item["link_len"]))
+        })
         .collect();
     let threshold = number(&input["threshold"]);
     let max_payload = (!input["max_payload"].is_null()).then(|| length(&input["max_payload"]));

@@ -100,7 +100,8 @@ fn to_json(value: &Value) -> String {
         Value::String(text) => Json::from(text.as_str()).to_string(),
         Value::Array(items) => format!("[{}]", items.iter().map(to_json).collect::<Vec<_>>().join(",")),
         Value::Object(members) => {
-            let members = members.iter().map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), to_json(value)));
+            let members =
+                members.iter().map(|(key, value)| format!("{}:{}", Json::from(key.as_str()), to_json(value)));
             format!("{{{}}}", members.collect::<Vec<_>>().join(","))
         }
     }
@@ -151,7 +152,8 @@ mod tests {
 
     #[test]
     fn base64_is_read_as_writers_owe_it() {
-        for (text, bytes) in [("", ""), ("QQ==", "A"), ("QUI=", "AB"), ("QUJD", "ABC"), ("QUJDRA==", "ABCD")] {
+        for (text, bytes) in [("", ""), ("QQ==", "A"), ("QUI=", "AB"), ("QUJD", "ABC"), ("QUJDRA==", "ABCD")]
+        {
             assert_eq!(decode(text).unwrap(), bytes.as_bytes());
         }
         for wrong in ["Q", "QQ", "QQ=", "QR==", "QUK=", "=QQQ", "QQ==QQ==", "QQ\n=", "-_8=", "===="] {

@@ -281,7 +281,8 @@ fn read(input: &mut BufReader<TcpStream>, out: &mut TcpStream) -> std::io::Resul
     if request.header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
         out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    if request.header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked")) {
+    if request.header("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().contains("chunked"))
+    {
         loop {
             let mut size = String::new();
             input.by_ref().take(1024).read_line(&mut size)?;

@@ -30,7 +30,13 @@ pub struct Script {
 
 impl Default for Script {
     fn default() -> Self {
-        Self { max_payload: 1_048_576, headers: true, deliver: Vec::new(), on_publish: OnPublish::Route, answers: Vec::new() }
+        Self {
+            max_payload: 1_048_576,
+            headers: true,
+            deliver: Vec::new(),
+            on_publish: OnPublish::Route,
+            answers: Vec::new(),
+        }
     }
 }
 
@@ -123,8 +129,12 @@ impl NatsPeer {
     pub fn start(script: Script) -> std::io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let addr = listener.local_addr()?;
-        let shared =
-            Arc::new(Shared { script, state: Mutex::default(), changed: Condvar::new(), ended: AtomicBool::new(false) });
+        let shared = Arc::new(Shared {
+            script,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            ended: AtomicBool::new(false),
+        });
         let accepting = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -186,7 +196,14 @@ impl NatsPeer {
     /// Delivers a message to whoever has subscribed.
     pub fn publish(&self, message: &Delivery) {
         let mut state = self.shared.state();
-        route(&mut state, &message.subject, message.reply.as_deref(), &[], &message.body, self.shared.script.headers);
+        route(
+            &mut state,
+            &message.subject,
+            message.reply.as_deref(),
+            &[],
+            &message.body,
+            self.shared.script.headers,
+        );
     }
 }
 
@@ -305,7 +322,10 @@ fn published(shared: &Shared, id: u64, out: &mut TcpStream, message: Published) 
     let len = message.headers.len() + message.body.len();
     // A probe of a client to itself is no message.
     let own = state.connections.get(&id).is_some_and(|connection| {
-        connection.subscriptions.iter().any(|(subject, _)| subject.starts_with("_INBOX.") && matches(subject, &message.subject))
+        connection
+            .subscriptions
+            .iter()
+            .any(|(subject, _)| subject.starts_with("_INBOX.") && matches(subject, &message.subject))
     });
     if !own {
         state.published.push(message.clone());
@@ -317,7 +337,8 @@ fn published(shared: &Shared, id: u64, out: &mut TcpStream, message: Published) 
         match shared.script.on_publish {
             OnPublish::Route => {}
             OnPublish::Deny => {
-                let error = format!("-ERR 'Permissions Violation for Publish to \"{}\"'\r\n", message.subject);
+                let error =
+                    format!("-ERR 'Permissions Violation for Publish to \"{}\"'\r\n", message.subject);
                 return out.write_all(error.as_bytes());
             }
             OnPublish::Close => return Err(std::io::ErrorKind::ConnectionAborted.into()),
@@ -350,7 +371,8 @@ fn answer(state: &mut State, script: &Script, request: &Published) {
     let text = String::from_utf8_lossy(&request.body);
     let value = crate::value::Value::parse(text.as_bytes()).ok();
     let id = |camel: &str, snake: &str| match &value {
-        Some(crate::value::Value::Object(members)) => match members.get(camel).or_else(|| members.get(snake)) {
+        Some(crate::value::Value::Object(members)) => match members.get(camel).or_else(|| members.get(snake))
+        {
             Some(crate::value::Value::String(text)) => text.clone(),
             _ => String::new(),
         },

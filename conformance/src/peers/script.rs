@@ -102,9 +102,11 @@ impl Stage {
         match value {
             Value::String(text) => Value::String(self.fill(text)),
             Value::Array(items) => items.iter().map(|item| self.filled(item)).collect(),
-            Value::Object(members) => {
-                members.iter().map(|(key, member)| (key.clone(), self.filled(member))).collect::<serde_json::Map<_, _>>().into()
-            }
+            Value::Object(members) => members
+                .iter()
+                .map(|(key, member)| (key.clone(), self.filled(member)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
             other => other.clone(),
         }
     }
@@ -124,10 +126,15 @@ impl Stage {
         if self.is_empty() {
             return Verdict::pass();
         }
-        let judged = self.judge_http(&wire).and_then(|()| self.judge_nats(&wire)).and_then(|()| self.judge_secrets(&wire, reply));
+        let judged = self
+            .judge_http(&wire)
+            .and_then(|()| self.judge_nats(&wire))
+            .and_then(|()| self.judge_secrets(&wire, reply));
         match judged {
             Ok(()) => Verdict::pass(),
-            Err((brief, got, expected)) => Verdict::new(Outcome::Fail, format!("wire: {brief}")).between(got, expected),
+            Err((brief, got, expected)) => {
+                Verdict::new(Outcome::Fail, format!("wire: {brief}")).between(got, expected)
+            }
         }
     }
 
@@ -135,7 +142,13 @@ impl Stage {
         let Some(http) = &self.http else { return Ok(()) };
         // A request whose answer was under way when the testee had what it wanted is recorded all the same.
         let recorded = http.recorded();
-        let lines = || recorded.iter().map(|request| format!("{} {}", request.method, request.target)).collect::<Vec<_>>().join(", ");
+        let lines = || {
+            recorded
+                .iter()
+                .map(|request| format!("{} {}", request.method, request.target))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         if let Some(request) = recorded.iter().find(|request| !request.expected) {
             let line = format!("{} {}", request.method, request.target);
             return Err(("a request that the script does not know".to_owned(), line, "none".to_owned()));
@@ -143,7 +156,11 @@ impl Stage {
         if let Some(count) = wire.get("requests").and_then(Value::as_array) {
             let (low, high) = (count[0].as_u64().unwrap_or(0), count[1].as_u64().unwrap_or(u64::MAX));
             if !(low..=high).contains(&(recorded.len() as u64)) {
-                return Err(("number of requests".to_owned(), format!("{}: {}", recorded.len(), lines()), format!("{low} to {high}")));
+                return Err((
+                    "number of requests".to_owned(),
+                    format!("{}: {}", recorded.len(), lines()),
+                    format!("{low} to {high}"),
+                ));
             }
         }
         let Some(expected) = wire.get("http").and_then(Value::as_array) else { return Ok(()) };
@@ -164,7 +181,9 @@ impl Stage {
     }
 
     fn judge_nats(&self, wire: &Value) -> Result<(), Wrong> {
-        let (Some(nats), Some(expected)) = (&self.nats, wire.get("nats").and_then(Value::as_array)) else { return Ok(()) };
+        let (Some(nats), Some(expected)) = (&self.nats, wire.get("nats").and_then(Value::as_array)) else {
+            return Ok(());
+        };
         let published = nats.settled(expected.len());
         if expected.len() != published.len() {
             let subjects: Vec<&str> = published.iter().map(|message| message.subject.as_str()).collect();
@@ -184,7 +203,8 @@ impl Stage {
     /// What must not be seen where others look: in request lines, in messages, in what the testee says.
     fn judge_secrets(&self, wire: &Value, reply: &Value) -> Result<(), Wrong> {
         for secret in wire["secrets"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            let told = |place: &str| Err((format!("a secret in {place}"), format!("{secret:?}"), "kept".to_owned()));
+            let told =
+                |place: &str| Err((format!("a secret in {place}"), format!("{secret:?}"), "kept".to_owned()));
             let recorded = self.http.as_ref().map(HttpPeer::recorded).unwrap_or_default();
             if recorded.iter().any(|request| request.target.contains(secret)) {
                 return told("a request line");
@@ -211,7 +231,8 @@ fn route(route: &Value, fill: &dyn Fn(&str) -> String) -> Result<Route, String> 
 }
 
 fn reply(script: &Value, fill: &dyn Fn(&str) -> String) -> Result<Reply, String> {
-    let mut reply = Reply::status(script["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200));
+    let mut reply =
+        Reply::status(script["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200));
     for (name, value) in script["headers"].as_object().into_iter().flatten() {
         reply.headers.push((name.clone(), fill(value.as_str().unwrap_or_default())));
     }
@@ -273,7 +294,11 @@ fn request_matches(expected: &Value, request: &Recorded, before: Option<&Recorde
         let (low, high) = (gap[0].as_f64().unwrap_or(0.0), gap[1].as_f64().unwrap_or(f64::MAX));
         let waited = request.at.saturating_duration_since(before.done).as_secs_f64() * 1000.0;
         if !(low..=high).contains(&waited) {
-            return Err(("the wait before it".to_owned(), format!("{waited:.0} ms"), format!("{low} to {high} ms")));
+            return Err((
+                "the wait before it".to_owned(),
+                format!("{waited:.0} ms"),
+                format!("{low} to {high} ms"),
+            ));
         }
     }
     Ok(())
@@ -322,7 +347,9 @@ fn multipart_matches(expected: &Value, request: &Recorded) -> Result<(), Wrong> 
 
 fn message_matches(expected: &Value, message: &Published) -> Result<(), Wrong> {
     if let Some(subject) = expected.get("subject").and_then(string_of) {
-        let fits = subject.strip_suffix('*').map_or_else(|| message.subject == subject, |start| message.subject.starts_with(start));
+        let fits = subject
+            .strip_suffix('*')
+            .map_or_else(|| message.subject == subject, |start| message.subject.starts_with(start));
         if !fits {
             return Err(("subject".to_owned(), message.subject.clone(), subject));
         }
@@ -341,13 +368,19 @@ fn message_matches(expected: &Value, message: &Published) -> Result<(), Wrong> {
         // The runner's own strict reader: what is wrong with a message is found by it, not by the engine.
         let parsed = crate::value::Value::parse(&message.body)
             .map_err(|error| ("body".to_owned(), error, "JSON".to_owned()))?;
-        let envelope = super::envelope::read(&parsed).map_err(|error| ("envelope".to_owned(), error, "an envelope".to_owned()))?;
+        let envelope = super::envelope::read(&parsed)
+            .map_err(|error| ("envelope".to_owned(), error, "an envelope".to_owned()))?;
         if expected.get("reply_to_is_reply").is_some()
             && envelope["fields"]["reply_to"].as_str() != message.reply.as_deref()
         {
-            return Err(("replyTo".to_owned(), short(&envelope["fields"]["reply_to"]), format!("{:?}", message.reply)));
+            return Err((
+                "replyTo".to_owned(),
+                short(&envelope["fields"]["reply_to"]),
+                format!("{:?}", message.reply),
+            ));
         }
-        compare_members(wanted, &envelope).map_err(|(path, got, wanted)| (format!("envelope{path}"), got, wanted))?;
+        compare_members(wanted, &envelope)
+            .map_err(|(path, got, wanted)| (format!("envelope{path}"), got, wanted))?;
     }
     Ok(())
 }

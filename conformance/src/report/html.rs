@@ -56,7 +56,9 @@ fn summary(reports: &[&Report], out: &mut String) {
 }
 
 fn matrix(reports: &[&Report], out: &mut String) {
-    out.push_str("<section><h2>Vectors</h2>\n<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>");
+    out.push_str(
+        "<section><h2>Vectors</h2>\n<div class=\"scroll\"><table class=\"matrix\"><thead><tr><th></th>",
+    );
     for report in reports {
         let language = report.header["testee"]["language"].as_str().unwrap_or_default();
         let profile = report.header["profile"].as_str().unwrap_or_default();
@@ -79,9 +81,11 @@ fn matrix(reports: &[&Report], out: &mut String) {
     }
     out.push_str("<tr class=\"sum\"><th scope=\"row\">all</th>");
     reports.iter().for_each(|report| cell(report, None, out));
-    out.push_str("</tr></tbody></table></div>\n<p class=\"legend\"><span class=\"chip good\">all passed</span> \
+    out.push_str(
+        "</tr></tbody></table></div>\n<p class=\"legend\"><span class=\"chip good\">all passed</span> \
         <span class=\"chip part\">passed as far as supported</span> <span class=\"chip bad\">failures</span> \
-        <span class=\"chip none\">not run</span></p></section>\n");
+        <span class=\"chip none\">not run</span></p></section>\n",
+    );
 }
 
 /// One cell: how many passed, how many failed, and what else there is to say.
@@ -137,8 +141,10 @@ fn live_matrix(report: &Report, out: &mut String) {
             cell.2 += 1;
         }
     }
-    out.push_str("<section><h2>Live: every sender to every receiver</h2>\n\
-        <div class=\"scroll\"><table class=\"matrix\"><thead><tr><th>from \\ to</th>");
+    out.push_str(
+        "<section><h2>Live: every sender to every receiver</h2>\n\
+        <div class=\"scroll\"><table class=\"matrix\"><thead><tr><th>from \\ to</th>",
+    );
     for name in &names {
         let _ = write!(out, "<th scope=\"col\">{}</th>", escaped(name));
     }
@@ -172,8 +178,10 @@ fn problems(reports: &[&Report], out: &mut String) {
     if !any {
         return;
     }
-    out.push_str("<section><h2>Failures</h2>\n<p><label>Show only <input id=\"find\" type=\"search\" \
-        placeholder=\"a port, an id, a word\"></label></p>\n");
+    out.push_str(
+        "<section><h2>Failures</h2>\n<p><label>Show only <input id=\"find\" type=\"search\" \
+        placeholder=\"a port, an id, a word\"></label></p>\n",
+    );
     for report in reports {
         for failure in report.failures() {
             let _ = writeln!(
@@ -191,7 +199,8 @@ fn problems(reports: &[&Report], out: &mut String) {
 }
 
 fn problem(name: &str, line: &Value, out: &mut String) {
-    let split = if word(line, "split").is_empty() { String::new() } else { format!(" · {}", word(line, "split")) };
+    let split =
+        if word(line, "split").is_empty() { String::new() } else { format!(" · {}", word(line, "split")) };
     let clause = [word(line, "level"), word(line, "clause")].join(" ");
     let _ = write!(
         out,
@@ -222,8 +231,10 @@ fn known(reports: &[&Report], out: &mut String) {
     if lines.is_empty() {
         return;
     }
-    out.push_str("<section><h2>Known failures</h2>\n<div class=\"scroll\"><table class=\"list\"><thead><tr>\
-        <th>port</th><th>case</th><th>about</th><th>reason</th></tr></thead><tbody>\n");
+    out.push_str(
+        "<section><h2>Known failures</h2>\n<div class=\"scroll\"><table class=\"list\"><thead><tr>\
+        <th>port</th><th>case</th><th>about</th><th>reason</th></tr></thead><tbody>\n",
+    );
     for (name, line) in lines {
         let _ = writeln!(
             out,
@@ -238,13 +249,16 @@ fn known(reports: &[&Report], out: &mut String) {
 }
 
 fn about(reports: &[&Report], out: &mut String) {
-    out.push_str("<section><h2>Runs</h2>\n<div class=\"scroll\"><table class=\"list\"><thead><tr><th>port</th>\
-        <th>version</th><th>started</th><th>took</th><th>command</th></tr></thead><tbody>\n");
+    out.push_str(
+        "<section><h2>Runs</h2>\n<div class=\"scroll\"><table class=\"list\"><thead><tr><th>port</th>\
+        <th>version</th><th>started</th><th>took</th><th>command</th></tr></thead><tbody>\n",
+    );
     for report in reports {
         let header = &report.header;
         let seconds = report.footer.as_ref().and_then(|footer| footer["seconds"].as_f64()).unwrap_or(0.0);
         let filter = word(header, "filter");
-        let only = if filter.is_empty() { String::new() } else { format!(" <b>only {}</b>", escaped(filter)) };
+        let only =
+            if filter.is_empty() { String::new() } else { format!(" <b>only {}</b>", escaped(filter)) };
         let _ = writeln!(
             out,
             "<tr><td>{}</td><td>{}</td><td>{}</td><td>{seconds:.1} s</td><td><code>{}</code>{only}</td></tr>",

@@ -35,7 +35,10 @@ pub fn junit(report: &Report) -> String {
         let _ = writeln!(out, "  <testsuite name=\"run\" tests=\"{count}\" failures=\"{count}\">");
         for failure in failures {
             let message = escaped(&failure);
-            let _ = writeln!(out, "    <testcase name=\"{message}\" classname=\"run\"><failure message=\"{message}\"/></testcase>");
+            let _ = writeln!(
+                out,
+                "    <testcase name=\"{message}\" classname=\"run\"><failure message=\"{message}\"/></testcase>"
+            );
         }
         let _ = writeln!(out, "  </testsuite>");
     }
@@ -59,7 +62,13 @@ fn case(testee: &str, line: &Value, out: &mut String) {
         escaped(text("area"))
     );
     let _ = if fails(line) {
-        let body = format!("got: {}\nexpected: {}\n{}\nagain: {}", text("got"), text("expected"), text("note"), text("rerun"));
+        let body = format!(
+            "got: {}\nexpected: {}\n{}\nagain: {}",
+            text("got"),
+            text("expected"),
+            text("note"),
+            text("rerun")
+        );
         writeln!(
             out,
             ">\n      <failure message=\"{}\">{}</failure>\n    </testcase>",

@@ -108,7 +108,9 @@ impl Report {
 
     /// What fails the run besides its cases.
     pub fn failures(&self) -> Vec<String> {
-        let Some(footer) = &self.footer else { return vec!["the report is incomplete: the run was cut off".to_owned()] };
+        let Some(footer) = &self.footer else {
+            return vec!["the report is incomplete: the run was cut off".to_owned()];
+        };
         let failures = footer["failures"].as_array().into_iter().flatten();
         failures.filter_map(Value::as_str).map(str::to_owned).collect()
     }
@@ -137,7 +139,8 @@ impl Report {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let mut lines = Vec::new();
         for (at, line) in text.lines().enumerate() {
-            let value: Value = serde_json::from_str(line).map_err(|error| wrong(format!("line {}: {error}", at + 1)))?;
+            let value: Value =
+                serde_json::from_str(line).map_err(|error| wrong(format!("line {}: {error}", at + 1)))?;
             schema::check(REPORT, "", &value).map_err(|what| wrong(format!("line {}: {what}", at + 1)))?;
             lines.push(value);
         }
@@ -201,7 +204,8 @@ pub fn rerun(command: &str, id: &str) -> String {
 /// The commit that the runner stands at, where that can be told.
 fn commit() -> String {
     let run = |args: &[&str]| {
-        let output = std::process::Command::new("git").arg("-C").arg(repository()).args(args).output().ok()?;
+        let output =
+            std::process::Command::new("git").arg("-C").arg(repository()).args(args).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     run(&["rev-parse", "--short=12", "HEAD"]).unwrap_or_default()

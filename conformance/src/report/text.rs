@@ -29,7 +29,14 @@ pub fn text(report: &Report) -> String {
     for line in failed.iter().take(SHOWN) {
         let text = |key: &str| line[key].as_str().unwrap_or_default();
         let split = if text("split").is_empty() { String::new() } else { format!(", {}", text("split")) };
-        let _ = writeln!(out, "\n{}: {} ({}, {}{split})", text("outcome").to_uppercase(), text("id"), text("level"), text("clause"));
+        let _ = writeln!(
+            out,
+            "\n{}: {} ({}, {}{split})",
+            text("outcome").to_uppercase(),
+            text("id"),
+            text("level"),
+            text("clause")
+        );
         let _ = writeln!(out, "  {}", text("comment"));
         for (label, key) in [("got", "got"), ("expected", "expected"), ("note", "note")] {
             if !text(key).is_empty() {
@@ -58,7 +65,9 @@ fn table(report: &Report, out: &mut String) {
     }
     let shown: Vec<Outcome> = Outcome::ALL
         .into_iter()
-        .filter(|outcome| *outcome == Outcome::Pass || *outcome == Outcome::Fail || report.count(None, *outcome) > 0)
+        .filter(|outcome| {
+            *outcome == Outcome::Pass || *outcome == Outcome::Fail || report.count(None, *outcome) > 0
+        })
         .collect();
     let _ = write!(out, "\n  {:<10}", "area");
     for outcome in &shown {
