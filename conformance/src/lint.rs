@@ -58,7 +58,7 @@ pub fn lint(vectors: &Vectors) -> Vec<String> {
             let mut input =
                 format!("{} {} {} {}", case.op, case.input(), case.test["split"], case.test["limits"]);
             if has_peer {
-                input.push_str(&case.test["peer"].to_string());
+                input.push_str(&format!("{} {}", case.test["peer"], case.expect()));
             }
             if let Some(other) = inputs.insert(input, &case.id) {
                 say(format!("asks the same as {other}"));

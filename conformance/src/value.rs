@@ -12,7 +12,7 @@ pub enum Value {
     Null,
     /// `true` or `false`
     Bool(bool),
-    /// A number without fraction and exponent that fits 128 bits, and any number that is whole and below 2^53.
+    /// A number without fraction and exponent that fits 64 bits, and any double that is a whole number.
     Integer(i128),
     /// Every other number.
     Float(f64),
@@ -288,12 +288,10 @@ impl Parser<'_> {
         if value.is_infinite() {
             return Err(self.wrong("a number beyond every double"));
         }
-        // `1`, `1.0` and `1e0` are one number; above 2^53 a double is another one than the integer of its spelling.
-        Ok(if value.fract() == 0.0 && value.abs() <= 9_007_199_254_740_992.0 {
-            Value::Integer(value as i128)
-        } else {
-            Value::Float(value)
-        })
+        // `1`, `1.0` and `1e0` are one number, and so are a whole double and the integer that it is.
+        const MOST: f64 = 1e38;
+        let whole = value.fract() == 0.0 && value.abs() < MOST;
+        Ok(if whole { Value::Integer(value as i128) } else { Value::Float(value) })
     }
 
     fn digits(&mut self) -> usize {
@@ -322,6 +320,8 @@ mod tests {
             ("18446744073709551615", "18446744073709551615", true),
             ("18446744073709551615", "18446744073709551614", false),
             ("9007199254740993", "9007199254740992", false),
+            ("9007199254740993.0", "9007199254740992", true),
+            ("1000000000000000000000", "1e21", true),
             ("0.1", "1e-1", true),
             ("5e-324", "4.9e-324", true),
             (r#"{"a":1,"b":[]}"#, r#" {"b" : [ ], "a":1} "#, true),

@@ -172,6 +172,11 @@ impl HttpPeer {
         format!("http://{}", self.addr)
     }
 
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
     /// Begins another script, and forgets what came.
     pub fn script(&self, routes: Vec<Route>) {
         let mut state = self.shared.state();

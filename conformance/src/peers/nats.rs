@@ -154,6 +154,11 @@ impl NatsPeer {
         format!("nats://{}", self.addr)
     }
 
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
     /// What was published so far, but for messages to inboxes nobody else knows of, which clients use to ask for a round
     /// trip.
     pub fn published(&self) -> Vec<Published> {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::http::{Framing, HttpPeer, Recorded, Reply, Route};
 use super::nats::{Delivery, NatsPeer, OnPublish, Published, Script};
-use crate::bytes::{bytes_of, string_bytes, string_of};
+use crate::bytes::{bytes_of, hex, string_bytes, string_of};
 use crate::judge::{Outcome, Verdict, compare_members, short};
 use crate::vectors::Case;
 
@@ -86,10 +86,10 @@ impl Stage {
     fn fill(&self, text: &str) -> String {
         let mut text = text.to_owned();
         if let Some(http) = &self.http {
-            text = text.replace("{http}", &http.url());
+            text = text.replace("{http}", &http.url()).replace("{http_port}", &http.port().to_string());
         }
         if let Some(nats) = &self.nats {
-            text = text.replace("{nats}", &nats.url());
+            text = text.replace("{nats}", &nats.url()).replace("{nats_port}", &nats.port().to_string());
         }
         text
     }
@@ -102,6 +102,13 @@ impl Stage {
         match value {
             Value::String(text) => Value::String(self.fill(text)),
             Value::Array(items) => items.iter().map(|item| self.filled(item)).collect(),
+            Value::Object(members) if members.len() == 1 && members.contains_key("hex") => {
+                let text = string_bytes(value).and_then(|bytes| String::from_utf8(bytes).ok());
+                match text.filter(|text| text.contains('{')) {
+                    Some(text) => serde_json::json!({"hex": hex(self.fill(&text).as_bytes())}),
+                    None => value.clone(),
+                }
+            }
             Value::Object(members) => members
                 .iter()
                 .map(|(key, member)| (key.clone(), self.filled(member)))
@@ -161,6 +168,12 @@ impl Stage {
                     format!("{}: {}", recorded.len(), lines()),
                     format!("{low} to {high}"),
                 ));
+            }
+        }
+        for line in wire["has"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            if !recorded.iter().any(|request| covers(line, &format!("{} {}", request.method, request.target)))
+            {
+                return Err(("a request that is missing".to_owned(), lines(), line.to_owned()));
             }
         }
         let Some(expected) = wire.get("http").and_then(Value::as_array) else { return Ok(()) };
@@ -263,13 +276,14 @@ fn request_matches(expected: &Value, request: &Recorded, before: Option<&Recorde
     }
     for (name, wanted) in expected["headers"].as_object().into_iter().flatten() {
         let value = request.header(&name.to_ascii_lowercase());
-        let fits = match (wanted.as_str(), value) {
-            // A star at the end: any value that begins so.
-            (Some(wanted), Some(value)) => {
-                wanted.strip_suffix('*').map_or_else(|| value == wanted, |start| value.starts_with(start))
+        let fits = match (wanted, value) {
+            (Value::Null, value) => value.is_none(),
+            // One of several.
+            (Value::Array(all), Some(value)) => {
+                all.iter().filter_map(Value::as_str).any(|one| covers(one, value))
             }
-            (None, None) => true,
-            _ => false,
+            (one, Some(value)) => one.as_str().is_some_and(|one| covers(one, value)),
+            (_, None) => false,
         };
         if !fits {
             return Err((format!("header {name}"), value.unwrap_or("none").to_owned(), wanted.to_string()));
@@ -279,7 +293,7 @@ fn request_matches(expected: &Value, request: &Recorded, before: Option<&Recorde
         let text = bytes_of(wanted).unwrap_or_default();
         let value = |text: &[u8]| crate::value::Value::parse(text);
         match (value(&text), value(&request.body)) {
-            (Ok(a), Ok(b)) if a.difference(&b).is_none() => {}
+            (Ok(wanted), Ok(got)) if json_covers(&wanted, &got) => {}
             (Ok(wanted), _) => {
                 let got = String::from_utf8_lossy(&request.body).into_owned();
                 return Err(("JSON body".to_owned(), got, wanted.to_string()));
@@ -302,6 +316,24 @@ fn request_matches(expected: &Value, request: &Recorded, before: Option<&Recorde
         }
     }
     Ok(())
+}
+
+/// A star at the end stands for anything.
+fn covers(pattern: &str, text: &str) -> bool {
+    pattern.strip_suffix('*').map_or_else(|| text == pattern, |start| text.starts_with(start))
+}
+
+/// Every member that is expected, whatever the case of its name (Plik does not mind); `null` stands for absent or false.
+fn json_covers(wanted: &crate::value::Value, got: &crate::value::Value) -> bool {
+    use crate::value::Value as V;
+    let (V::Object(wanted), V::Object(got)) = (wanted, got) else { return wanted == got };
+    let found =
+        |name: &str| got.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value);
+    wanted.iter().all(|(name, value)| match (value, found(name)) {
+        (V::Null, None | Some(V::Null | V::Bool(false))) => true,
+        (wanted, Some(got)) => wanted == got,
+        _ => false,
+    })
 }
 
 /// One part that tiles the body: nothing before its boundary, nothing after its end.
@@ -336,6 +368,9 @@ fn multipart_matches(expected: &Value, request: &Recorded) -> Result<(), Wrong> 
         && parameter("filename").map(String::into_bytes) != Some(wanted.clone())
     {
         return wrong("file name", headers, String::from_utf8_lossy(&wanted).into_owned());
+    }
+    if parameter("filename").is_none_or(|name| name.is_empty()) {
+        return wrong("file name", headers, "one that is not empty".to_owned());
     }
     let wanted = bytes_of(&expected["body"]).unwrap_or_default();
     if data != wanted {

@@ -252,6 +252,7 @@ pub fn save(report: &Report, folder: &Path) -> Result<std::path::PathBuf> {
         if path.extension().is_some_and(|extension| extension == "jsonl")
             && Report::load(&path).is_ok_and(|other| other.header["vectors"] != *digest)
         {
+            let _ = std::fs::remove_file(path.with_extension("junit.xml"));
             std::fs::remove_file(&path).map_err(wrong)?;
         }
     }
