@@ -15,6 +15,7 @@ pub mod engine;
 pub mod judge;
 pub mod known;
 pub mod lint;
+pub mod live;
 mod nats;
 mod peer;
 pub mod peers;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use natsbridge_conformance::judge::Outcome;
 use natsbridge_conformance::known::Known;
+use natsbridge_conformance::live::{self, Places, Port};
 use natsbridge_conformance::report::{self, About, Report};
 use natsbridge_conformance::run::{Judged, Options, Run, run};
 use natsbridge_conformance::testee::{Inside, Pipe, Session, Testee};
@@ -25,6 +26,11 @@ natsbridge-conformance: proves that a port speaks the bridge
           --report DIR     writes NAME.jsonl, NAME.junit.xml and index.html (of all reports in DIR)
           --vectors DIR    other vectors than conformance/vectors
           --timeout SECS   for one answer; default 10
+  live    --port CMD       a testee of the live matrix (again for more): each sends to each, over a real nats-server
+          --file-server URL   a Plik to use in place of the embedded file server
+          --not-run NAME=WHY  a port that cannot run here, and is to be shown as such
+          --only ID, --report DIR, --vectors DIR   as above
+  not-run NAME WHY DIR     notes in DIR that a port was not run
   report  DIR              merges the reports in DIR into index.html
   lint    [DIR]            checks the vectors
   add     FILE             numbers, sorts and formats the cases of a vector file (a new case has the id \"\")
@@ -38,6 +44,8 @@ fn main() -> ExitCode {
     let command = if args.is_empty() { String::new() } else { args.remove(0) };
     let done = match command.as_str() {
         "run" => run_command(args),
+        "live" => live_command(args),
+        "not-run" => not_run_command(&args),
         "report" => report_command(&args),
         "lint" => lint_command(&args),
         "add" => add_command(&args),
@@ -207,11 +215,108 @@ fn report_command(args: &[String]) -> Result<bool> {
     let reports = report::load_all(folder)?;
     let page = folder.join("index.html");
     std::fs::write(&page, report::html(&reports)).map_err(|error| Failure::new(error.to_string()))?;
+    let mut totals = [0; 3];
     for report in &reports {
-        println!("{:<16} {}", report.name(), if report.is_ok() { "ok" } else { "FAILED" });
+        let [passed, failed, skipped] = totals_of(report);
+        let word = match report.header["not_run"].as_str() {
+            Some(why) => format!("NOT RUN: {why}"),
+            None if report.is_ok() => "ok".to_owned(),
+            None => "FAILED".to_owned(),
+        };
+        println!("{:<16} {passed:>6} passed {failed:>5} failed {skipped:>5} skipped   {word}", report.name());
+        for (total, count) in totals.iter_mut().zip([passed, failed, skipped]) {
+            *total += count;
+        }
     }
     println!("report: {}", page.display());
-    Ok(reports.iter().all(Report::is_ok))
+    println!("conformance: {} passed, {} failed, {} skipped", totals[0], totals[1], totals[2]);
+    Ok(totals[1] == 0 && totals[0] > 0 && reports.iter().all(Report::is_ok))
+}
+
+/// Passed, failed, and the rest: not supported, known, or not run.
+fn totals_of(report: &Report) -> [usize; 3] {
+    let passed = report.count(None, Outcome::Pass);
+    let failed = report.lines.iter().filter(|line| report::fails(line)).count();
+    let skipped = report.lines.len() - passed - failed + usize::from(report.header.get("not_run").is_some());
+    [passed, failed + report.failures().len(), skipped]
+}
+
+fn not_run_command(args: &[String]) -> Result<bool> {
+    let [name, why, folder] = args else {
+        return Err(Failure::new("not-run needs a name, a reason and a folder"));
+    };
+    let vectors = Vectors::load(&default_folder())?;
+    let mut header = About::new("", &vectors.digest, "").header(name, "", "", "full");
+    header["not_run"] = why.as_str().into();
+    report::save(&Report::from_lines(header, Vec::new(), Vec::new(), 0.0), Path::new(folder))?;
+    println!("{name}: NOT RUN: {why}");
+    Ok(true)
+}
+
+fn live_command(args: Vec<String>) -> Result<bool> {
+    let mut commands = Vec::new();
+    let mut missing = Vec::new();
+    let (mut only, mut report_folder, mut files, mut vectors) = (Vec::new(), None, None, default_folder());
+    let mut args = args.into_iter();
+    while let Some(name) = args.next() {
+        let value = args.next().ok_or_else(|| Failure::new(format!("{name} needs a value")))?;
+        match name.as_str() {
+            "--port" => commands.push(value),
+            "--only" => only.push(value),
+            "--report" => report_folder = Some(PathBuf::from(value)),
+            "--file-server" => files = Some(value),
+            "--vectors" => vectors = value.into(),
+            "--not-run" => {
+                let pair = value.split_once('=').ok_or_else(|| Failure::new("--not-run needs NAME=WHY"))?;
+                missing.push((pair.0.to_owned(), pair.1.to_owned()));
+            }
+            other => return Err(Failure::new(format!("no such option: {other}\n\n{USAGE}"))),
+        }
+    }
+    let begun = std::time::Instant::now();
+    let vectors = Vectors::load(&vectors)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(error.to_string()))?;
+    // Kept until the end: dropping it stops it.
+    let own = match &files {
+        Some(_) => None,
+        None => {
+            let server = runtime.block_on(natsbridge::fileserver::FileServer::builder().start());
+            Some(server.map_err(|error| Failure::new(format!("no file server: {error}")))?)
+        }
+    };
+    let files = files.or_else(|| own.as_ref().map(|server| server.url().to_owned())).unwrap_or_default();
+    let places = Places::new(files.trim_end_matches('/'))?;
+    let mut ports = Vec::new();
+    for command in &commands {
+        ports.push(Port::start(testee(command)?, testee(command)?)?);
+    }
+    let mut progress = |line: &serde_json::Value| {
+        if std::io::stderr().is_terminal() {
+            eprint!("\r{:<78.78}", line["id"].as_str().unwrap_or_default());
+        }
+    };
+    let lines = live::run(&mut ports, &missing, &places, &only, &mut progress);
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{:<78}\r", "");
+    }
+    let mut failures = Vec::new();
+    if !lines.iter().any(|line| line["outcome"] != "unsupported") {
+        failures.push("no exchange was run".to_owned());
+    }
+    failures.extend(ports.into_iter().flat_map(Port::stop));
+    let about = About::new(commands.join(" + "), &vectors.digest, only.join(" "));
+    let header = about.header("live", "every port", env!("CARGO_PKG_VERSION"), "full");
+    let report = Report::from_lines(header, lines, failures, begun.elapsed().as_secs_f64());
+    print!("{}", report::text(&report));
+    if let Some(folder) = &report_folder {
+        let page = report::save(&report, folder)?;
+        println!("\nreport: {}", page.display());
+    }
+    let [passed, failed, skipped] = totals_of(&report);
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("\nlive: {passed} passed, {failed} failed, {skipped} skipped, {seconds:.1} s");
+    Ok(report.is_ok())
 }
 
 fn lint_command(args: &[String]) -> Result<bool> {

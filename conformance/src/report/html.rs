@@ -19,6 +19,12 @@ pub fn html(reports: &[Report]) -> String {
     let live: Vec<&Report> = reports.iter().copied().filter(|report| is_live(report)).collect();
     let mut out = String::from(HEAD);
     summary(&reports, &mut out);
+    for report in &columns {
+        if let Some(why) = report.header["not_run"].as_str() {
+            let name = escaped(report.name());
+            let _ = writeln!(out, "<p class=\"banner\"><b>{name} was not run:</b> {}</p>", escaped(why));
+        }
+    }
     if !columns.is_empty() {
         matrix(&columns, &mut out);
     }
@@ -105,6 +111,10 @@ fn cell(report: &Report, area: Option<&str>, out: &mut String) {
     }
     if unsupported > 0 {
         small.push(format!("{unsupported} not supported"));
+    }
+    if let Some(why) = report.header["not_run"].as_str() {
+        let _ = write!(out, "<td class=\"none\" title=\"{}\">not run</td>", escaped(why));
+        return;
     }
     let big = match class {
         "bad" => format!("{failed} of {} failed", passed + failed),
@@ -300,6 +310,7 @@ header dl { display: flex; flex-wrap: wrap; gap: 2.5rem; margin: 0; }
 header dt { color: var(--soft); font-size: .85rem; } header dd { margin: 0; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 main { padding: 0 clamp(1rem, 4vw, 3rem) 3rem; max-width: 90rem; }
 h2 { margin: 2.2rem 0 .8rem; font-size: 1.2rem; }
+.banner { margin: 1.2rem 0 0; padding: .7rem 1rem; border-radius: 8px; border-left: 4px solid var(--part); background: var(--part-bg); color: var(--part); }
 .scroll { overflow-x: auto; }
 table { border-collapse: separate; border-spacing: 3px; }
 .matrix th, .matrix td { padding: .45rem .8rem; border-radius: 6px; text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; }
