@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn the_generator_is_the_one_that_is_written_down() {
         // By hand, from testee.md: seed 7 begins with state 15.
-        assert_eq!(hex(&generate(7, 8)), hex(&generate(7, 9)[..8]));
+        let testee_md = include_str!("../protocol/testee.md");
+        assert!(testee_md.contains(&format!("first 8 bytes of seed 7 are `{}`", hex(&generate(7, 8)))));
         let mut x: u64 = 15;
         x ^= x >> 12;
         x ^= x << 25;
