@@ -15,7 +15,7 @@ const MOST_EACH: usize = 512;
 /// Everything that is wrong with the vectors, in words.
 pub fn lint(vectors: &Vectors) -> Vec<String> {
     let mut wrong = Vec::new();
-    let clauses = clauses();
+    let clauses = clauses(vectors);
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     let mut inputs: BTreeMap<String, &str> = BTreeMap::new();
     for file in &vectors.files {
@@ -116,8 +116,13 @@ fn readable(value: &Value) -> Result<(), String> {
 }
 
 /// The ids of SPEC.md's clauses.
-pub fn clauses() -> BTreeSet<String> {
-    let spec = std::fs::read_to_string(repository().join("conformance/SPEC.md")).unwrap_or_default();
+///
+/// They are those beside the vectors, or else those that the runner was built beside.
+pub fn clauses(vectors: &Vectors) -> BTreeSet<String> {
+    let beside = vectors.folder.join("../SPEC.md");
+    let spec = std::fs::read_to_string(beside)
+        .or_else(|_| std::fs::read_to_string(repository().join("conformance/SPEC.md")));
+    let spec = spec.unwrap_or_default();
     let ids = spec.lines().filter_map(|line| line.strip_prefix("**")?.split_once(".**")).map(|(id, _)| id);
     ids.filter(|id| id.contains('-')).map(str::to_owned).collect()
 }
@@ -125,5 +130,5 @@ pub fn clauses() -> BTreeSet<String> {
 /// The clauses that no case cites.
 pub fn uncited(vectors: &Vectors) -> Vec<String> {
     let cited: BTreeSet<&str> = vectors.cases().flat_map(|case| case.clause.split(", ")).collect();
-    clauses().into_iter().filter(|clause| !cited.contains(clause.as_str())).collect()
+    clauses(vectors).into_iter().filter(|clause| !cited.contains(clause.as_str())).collect()
 }

@@ -1,4 +1,4 @@
-//! The peers' command lines, which are described in `conformance/peers/README.md`.
+//! The command lines of two ports that the tests use as peers; `conformance/ports/README.md` describes them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -58,8 +58,8 @@ impl Peer {
 
     /// The program and the script.
     fn command(self) -> Result<Command> {
-        let setup = |what: String| Failure::new(format!("{what}: run conformance/peers/setup.sh"));
-        let peers = repository().join("conformance/peers");
+        let setup = |what: String| Failure::new(format!("{what}: run conformance/ports/setup.sh"));
+        let peers = repository().join("conformance/ports");
         let (program, script) = match self {
             Self::Python => {
                 let folder = std::env::var_os("NATSBRIDGE_PEERS_VENV");
@@ -73,12 +73,12 @@ impl Peer {
                 (python, peers.join("python/bridge_peer.py"))
             }
             Self::Node => {
-                let modules = peers.join("node/node_modules");
+                let modules = peers.join("javascript/node_modules");
                 if !modules.is_dir() {
                     return Err(setup(format!("no Node modules in {}", modules.display())));
                 }
                 let node = on_path("node").ok_or_else(|| setup("no node on PATH".to_owned()))?;
-                (node, peers.join("node/bridge_peer.mjs"))
+                (node, peers.join("javascript/bridge_peer.mjs"))
             }
         };
         let mut command = Command::new(program);

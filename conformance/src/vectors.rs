@@ -96,6 +96,8 @@ pub struct VectorFile {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Vectors {
+    /// Where they are.
+    pub folder: PathBuf,
     /// In the order of their areas and names.
     pub files: Vec<VectorFile>,
     /// SHA-256 over names and contents.
@@ -140,7 +142,7 @@ impl Vectors {
             }
             files.push(VectorFile::parse(path, &text)?);
         }
-        Ok(Self { files, digest: hex(&digest.finalize()) })
+        Ok(Self { folder: folder.to_owned(), files, digest: hex(&digest.finalize()) })
     }
 
     /// All cases of all files.
