@@ -49,12 +49,10 @@ impl Known {
                 }
                 continue;
             }
-            let entry = line.split_once('#').and_then(|(id, rest)| {
+            let entry = line.split_once('#').map(|(id, rest)| {
                 let (brief, reason) = rest.split_once(" -- ").unwrap_or((rest, ""));
-                Some((
-                    id.trim().to_owned(),
-                    Entry { brief: brief.trim().to_owned(), reason: reason.trim().to_owned() },
-                ))
+                let entry = Entry { brief: brief.trim().to_owned(), reason: reason.trim().to_owned() };
+                (id.trim().to_owned(), entry)
             });
             let Some((id, entry)) = entry.filter(|(id, _)| !id.is_empty()) else {
                 return Err(format!("line {}: not of the form `ID  # what  -- reason`", at + 1));

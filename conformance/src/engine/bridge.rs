@@ -97,7 +97,7 @@ impl Edges {
             .retry(Retry::default().max_retries(1).base_delay(Duration::ZERO).max_delay(Duration::ZERO));
         let tried = AtomicUsize::new(0);
         let fetched = self.runtime.block_on(async {
-            if let Some(status) = status.or((failure == "redirect").then_some(302)) {
+            if let Some(status) = status.or_else(|| (failure == "redirect").then_some(302)) {
                 let mut reply = Reply::status(status);
                 reply.headers.push(("Location".to_owned(), format!("{}/elsewhere", self.http.url())));
                 self.http.script(vec![Route::new("GET /x", vec![reply])]);

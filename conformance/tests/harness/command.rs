@@ -126,6 +126,22 @@ fn reports_are_complete_and_merge_into_one_page() {
     assert!(load_all(dir.path()).unwrap_err().to_string().contains("different vectors"));
 }
 
+#[test]
+fn a_port_that_was_not_run_is_shown_as_such_and_never_as_passed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().to_str().unwrap();
+    let output = program(&["not-run", "julia", "no julia on the PATH", folder]);
+    assert!(text(&output).contains("julia: NOT RUN: no julia on the PATH"), "{}", text(&output));
+    let page = std::fs::read_to_string(dir.path().join("index.html")).unwrap();
+    assert!(page.contains("julia was not run:</b> no julia on the PATH"));
+    // It counts as skipped; and a folder in which nothing passed is no success.
+    let output = program(&["report", folder]);
+    assert!(text(&output).contains("conformance: 0 passed, 0 failed, 1 skipped"), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(1));
+    let output = program(&["report", folder, "it did not come up: x"]);
+    assert!(text(&output).contains("conformance: 0 passed, 1 failed, 1 skipped"), "{}", text(&output));
+}
+
 fn cut_off(path: &Path) {
     let text = std::fs::read_to_string(path).unwrap();
     let lines: Vec<&str> = text.lines().collect();
