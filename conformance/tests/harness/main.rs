@@ -6,6 +6,7 @@ mod broken;
 mod command;
 mod minimal;
 mod schemas;
+mod vectors;
 
 use std::path::PathBuf;
 use std::time::Duration;
