@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::NatsServer;
 use crate::bytes::bytes_of;
 use crate::judge::{Outcome, Verdict, expected, judge};
 use crate::known::{Known, one_line};
-use crate::peers::script::Stage;
+use crate::peers::script::{Stage, fits_real_server};
 use crate::testee::{Request, Session, Started, Trouble};
 use crate::vectors::{Case, Level, Vectors};
 
@@ -23,6 +24,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// How long one answer may take. Default 10 s; peer cases have three times as long, for their retries.
     pub within: Duration,
+    /// Whether peer cases are asked once more with a real NATS server, where the case fits and there is one. Default yes.
+    pub real_nats: bool,
     /// How long the testee may take to come up. Default 60 s: a browser has to start.
     pub start_within: Duration,
 }
@@ -33,6 +36,7 @@ impl Default for Options {
             areas: Vec::new(),
             only: Vec::new(),
             within: Duration::from_secs(10),
+            real_nats: true,
             start_within: Duration::from_secs(60),
         }
     }
@@ -84,6 +88,8 @@ pub struct Run {
     pub cases: Vec<Judged>,
     /// What fails the run besides its cases.
     pub failures: Vec<String>,
+    /// Whether peer cases were asked with a real NATS server as well.
+    pub real_nats: bool,
     /// How long it took.
     pub took: Duration,
 }
@@ -136,7 +142,8 @@ pub fn run(
         Err(what) => NotRun { outcome: "smoke", what },
     })?;
 
-    let mut runner = Runner { session, options, broken: BTreeMap::new(), failures: Vec::new() };
+    let mut runner =
+        Runner { session, options, broken: BTreeMap::new(), failures: Vec::new(), nats: Real::Unknown };
     let mut cases = Vec::new();
     for case in vectors.cases().filter(|case| options.wants(case) && case.is_for(&testee.profile)) {
         let mut judged = if testee.supports.contains(&case.op) {
@@ -156,6 +163,8 @@ pub fn run(
         cases.push(judged);
     }
     let mut failures = std::mem::take(&mut runner.failures);
+    let real_nats = matches!(runner.nats, Real::Server(_));
+    drop(runner);
     if let Err(trouble) = session.stop() {
         failures.push(format!("stop: {trouble}"));
     }
@@ -164,7 +173,7 @@ pub fn run(
     if !cases.iter().any(|judged| judged.verdict.outcome != Outcome::Unsupported) {
         failures.push("no case was run".to_owned());
     }
-    Ok(Run { testee, cases, failures, took: begun.elapsed() })
+    Ok(Run { testee, cases, failures, real_nats, took: begun.elapsed() })
 }
 
 /// One answer that must be `ok` and one that must be `reject`: if either is wrong, it is the harness that is wrong.
@@ -197,6 +206,14 @@ struct Runner<'a> {
     /// How many times in a row an operation has broken the testee.
     broken: BTreeMap<String, usize>,
     failures: Vec<String>,
+    nats: Real,
+}
+
+/// A real NATS server, started when the first case wants it.
+enum Real {
+    Unknown,
+    None,
+    Server(NatsServer),
 }
 
 impl Runner<'_> {
@@ -215,9 +232,16 @@ impl Runner<'_> {
             return judged;
         }
         let mut unsplit_only = false;
-        for split in splits(case) {
-            let label = split.as_ref().map(|cuts| label(cuts)).unwrap_or_default();
-            match self.once(case, split.clone()) {
+        let real = self.real_server(case);
+        let whole = [(None, None)].into_iter().chain(real.map(|url| (None, Some(url))));
+        let cut = splits(case).into_iter().skip(1).map(|split| (split, None));
+        for (split, real) in whole.chain(cut) {
+            let label = match (&split, &real) {
+                (Some(cuts), _) => label(cuts),
+                (None, Some(_)) => "with a real nats-server".to_owned(),
+                (None, None) => String::new(),
+            };
+            match self.once(case, split.clone(), real.as_deref()) {
                 Ok(verdict) if verdict.outcome == Outcome::Pass => {
                     self.broken.remove(&case.op);
                 }
@@ -247,8 +271,27 @@ impl Runner<'_> {
         judged
     }
 
-    fn once(&mut self, case: &Case, split: Option<Vec<usize>>) -> Result<Verdict, Trouble> {
-        let stage = match Stage::set(case) {
+    /// The address of a real NATS server for a case that fits, where there is one.
+    fn real_server(&mut self, case: &Case) -> Option<String> {
+        if !self.options.real_nats || !fits_real_server(case) {
+            return None;
+        }
+        if let Real::Unknown = self.nats {
+            self.nats = NatsServer::start().map_or(Real::None, Real::Server);
+        }
+        match &self.nats {
+            Real::Server(server) => Some(server.url().to_owned()),
+            Real::Unknown | Real::None => None,
+        }
+    }
+
+    fn once(
+        &mut self,
+        case: &Case,
+        split: Option<Vec<usize>>,
+        real: Option<&str>,
+    ) -> Result<Verdict, Trouble> {
+        let stage = match Stage::set(case, real) {
             Ok(stage) => stage,
             Err(what) => return Ok(Verdict::new(Outcome::Error, format!("the runner's own peers: {what}"))),
         };

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::value::Value;
+
 /// What the server does besides its duty.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -154,24 +156,10 @@ impl NatsPeer {
         format!("nats://{}", self.addr)
     }
 
-    /// The port.
-    pub fn port(&self) -> u16 {
-        self.addr.port()
-    }
-
     /// What was published so far, but for messages to inboxes nobody else knows of, which clients use to ask for a round
     /// trip.
     pub fn published(&self) -> Vec<Published> {
         self.shared.state().published.clone()
-    }
-
-    /// What was published, after waiting a moment for so many messages: some clients are done before the server has read.
-    pub fn settled(&self, count: usize) -> Vec<Published> {
-        let deadline = Instant::now() + Duration::from_millis(500);
-        while self.published().len() < count && Instant::now() < deadline {
-            thread::sleep(Duration::from_millis(5));
-        }
-        self.published()
     }
 
     /// What was subscribed to so far.
@@ -373,26 +361,32 @@ fn published(shared: &Shared, id: u64, out: &mut TcpStream, message: Published) 
 /// Answers a request by the script.
 fn answer(state: &mut State, script: &Script, request: &Published) {
     let Some(reply) = &request.reply else { return };
-    let text = String::from_utf8_lossy(&request.body);
-    let value = crate::value::Value::parse(text.as_bytes()).ok();
+    for message in answers_to(&script.answers, request) {
+        route(state, reply, None, &[], &message.body, script.headers);
+    }
+}
+
+/// The answers of a script to a request, with its ids filled in.
+pub(super) fn answers_to(answers: &[Delivery], request: &Published) -> Vec<Delivery> {
+    let value = Value::parse(&request.body).ok();
     let id = |camel: &str, snake: &str| match &value {
-        Some(crate::value::Value::Object(members)) => match members.get(camel).or_else(|| members.get(snake))
-        {
-            Some(crate::value::Value::String(text)) => text.clone(),
+        Some(Value::Object(members)) => match members.get(camel).or_else(|| members.get(snake)) {
+            Some(Value::String(text)) => text.clone(),
             _ => String::new(),
         },
         _ => String::new(),
     };
     let (correlation_id, msg_id) = (id("correlationId", "correlation_id"), id("msgId", "msg_id"));
-    for message in &script.answers {
+    let filled = |message: &Delivery| {
         let body = match std::str::from_utf8(&message.body) {
             Ok(text) => {
                 text.replace("{correlation_id}", &correlation_id).replace("{msg_id}", &msg_id).into_bytes()
             }
             Err(_) => message.body.clone(),
         };
-        route(state, reply, None, &[], &body, script.headers);
-    }
+        Delivery::new(message.subject.clone(), message.reply.clone(), body)
+    };
+    answers.iter().map(filled).collect()
 }
 
 /// Hands a message to all subscriptions that match, and says to how many.

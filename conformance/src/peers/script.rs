@@ -1,12 +1,13 @@
 //! Peer cases: the servers that a case asks for, its addresses filled in, and the verdict on what arrived at them.
 
 use std::cell::RefCell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use super::http::{Framing, HttpPeer, Recorded, Reply, Route};
 use super::nats::{Delivery, NatsPeer, OnPublish, Published, Script};
+use super::recorder::Recorder;
 use crate::bytes::{bytes_of, hex, string_bytes, string_of};
 use crate::judge::{Outcome, Verdict, compare_members, short};
 use crate::vectors::Case;
@@ -15,17 +16,66 @@ use crate::vectors::Case;
 #[derive(Debug, Default)]
 pub struct Stage {
     http: Option<HttpPeer>,
-    nats: Option<NatsPeer>,
+    nats: Option<Nats>,
     /// What the NATS peer says once the testee listens.
     later: RefCell<Vec<Delivery>>,
 }
 
+/// The NATS server of a case: the runner's own, or a real one with the runner as a client beside the testee.
+#[derive(Debug)]
+enum Nats {
+    Own(NatsPeer),
+    Real(Recorder),
+}
+
+impl Nats {
+    fn url(&self) -> String {
+        match self {
+            Self::Own(peer) => peer.url(),
+            Self::Real(recorder) => recorder.url().to_owned(),
+        }
+    }
+
+    fn published(&self) -> Vec<Published> {
+        match self {
+            Self::Own(peer) => peer.published(),
+            Self::Real(recorder) => recorder.published(),
+        }
+    }
+
+    /// What was published, after waiting a moment for so many messages: some clients are done before the server has read.
+    fn settled(&self, count: usize) -> Vec<Published> {
+        let deadline = Instant::now() + Duration::from_millis(500);
+        while self.published().len() < count && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.published()
+    }
+
+    fn publish(&self, message: &Delivery) {
+        match self {
+            Self::Own(peer) => peer.publish(message),
+            Self::Real(recorder) => recorder.publish(message),
+        }
+    }
+}
+
+/// Whether a case can be asked with a real NATS server too: one that keeps to no script of its own.
+pub fn fits_real_server(case: &Case) -> bool {
+    let nats = case.test["peer"]["nats"].as_object();
+    let mut delivered = case.test["peer"]["nats"]["deliver"].as_array().into_iter().flatten();
+    // A real server takes no message with an address of its own as reply subject.
+    let all_allowed =
+        delivered.all(|message| message["reply"].as_str().is_none_or(|reply| !reply.starts_with('$')));
+    all_allowed && nats.is_some_and(|script| script.keys().all(|key| key == "deliver"))
+}
+
 impl Stage {
-    /// Starts the servers that a case asks for; none for most.
+    /// Starts the servers that a case asks for; none for most. With `real`, its address is the NATS server.
     ///
     /// # Errors
     /// If there is no port, or the script cannot be read.
-    pub fn set(case: &Case) -> Result<Self, String> {
+    pub fn set(case: &Case, real: Option<&str>) -> Result<Self, String> {
         let Some(peer) = case.test.get("peer") else { return Ok(Self::default()) };
         let mut stage = Self::default();
         if let Some(script) = peer.get("http") {
@@ -53,7 +103,11 @@ impl Stage {
             } else {
                 stage.later = RefCell::new(deliver);
             }
-            stage.nats = Some(NatsPeer::start(made).map_err(|error| error.to_string())?);
+            let nats = match real {
+                Some(url) => Recorder::connect(url, made.answers).map(Nats::Real),
+                None => NatsPeer::start(made).map(Nats::Own),
+            };
+            stage.nats = Some(nats.map_err(|error| error.to_string())?);
         }
         Ok(stage)
     }
@@ -89,7 +143,9 @@ impl Stage {
             text = text.replace("{http}", &http.url()).replace("{http_port}", &http.port().to_string());
         }
         if let Some(nats) = &self.nats {
-            text = text.replace("{nats}", &nats.url()).replace("{nats_port}", &nats.port().to_string());
+            text = text
+                .replace("{nats}", &nats.url())
+                .replace("{nats_port}", nats.url().rsplit(':').next().unwrap_or_default());
         }
         text
     }
@@ -222,7 +278,7 @@ impl Stage {
             if recorded.iter().any(|request| request.target.contains(secret)) {
                 return told("a request line");
             }
-            let published = self.nats.as_ref().map(NatsPeer::published).unwrap_or_default();
+            let published = self.nats.as_ref().map(Nats::published).unwrap_or_default();
             let holds = |bytes: &[u8]| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             if published.iter().any(|message| holds(&message.body) || holds(&message.headers)) {
                 return told("a message");

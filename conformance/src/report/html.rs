@@ -277,6 +277,13 @@ fn about(reports: &[&Report], out: &mut String) {
             escaped(word(header, "started")),
             escaped(word(header, "command"))
         );
+        if !word(header, "nats").is_empty() {
+            let _ = writeln!(
+                out,
+                "<tr><td></td><td colspan=\"4\">NATS: {}</td></tr>",
+                escaped(word(header, "nats"))
+            );
+        }
     }
     let first = reports.first().map(|report| &report.header);
     let digest = first.map_or("", |header| word(header, "vectors"));

@@ -72,7 +72,10 @@ impl Report {
     pub fn of(run: &Run, about: &About) -> Self {
         let testee = &run.testee;
         let lines: Vec<Value> = run.cases.iter().map(|judged| line(judged, about)).collect();
-        let header = about.header(&testee.name, &testee.language, &testee.version, &testee.profile);
+        let mut header = about.header(&testee.name, &testee.language, &testee.version, &testee.profile);
+        if run.real_nats {
+            header["nats"] = "the runner's own, and a real nats-server".into();
+        }
         let mut report = Self { header, lines, footer: None };
         report.finish(run.failures.clone(), run.took.as_secs_f64());
         report
