@@ -205,6 +205,7 @@ struct Runner<'a> {
     options: &'a Options,
     /// How many times in a row an operation has broken the testee.
     broken: BTreeMap<String, usize>,
+    /// That it cannot be started again, after which nothing is asked.
     failures: Vec<String>,
     nats: Real,
 }
@@ -226,6 +227,11 @@ impl Runner<'_> {
             split: String::new(),
             took: Duration::ZERO,
         };
+        if !self.failures.is_empty() {
+            judged.verdict = Verdict::new(Outcome::Crash, "not asked");
+            "the testee cannot be started again".clone_into(&mut judged.note);
+            return judged;
+        }
         if self.broken.get(&case.op).is_some_and(|times| *times >= PATIENCE) {
             judged.verdict = Verdict::new(Outcome::Crash, "not asked");
             judged.note = format!("{} broke the testee {PATIENCE} times in a row", case.op);
@@ -330,7 +336,7 @@ impl Runner<'_> {
 
     fn restart(&mut self) {
         if let Err(trouble) = self.session.start(self.options.start_within) {
-            // Every further case then finds nobody, and says so.
+            // Nobody is left to ask.
             self.failures.push(format!("it cannot be started again: {trouble}"));
         }
     }

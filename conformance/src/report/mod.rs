@@ -220,11 +220,7 @@ fn commit() -> String {
 /// If there is none, one cannot be read, or two are about different vectors.
 pub fn load_all(folder: &Path) -> Result<Vec<Report>> {
     let wrong = |what: String| Failure::new(format!("{}: {what}", folder.display()));
-    let entries = std::fs::read_dir(folder).map_err(|error| wrong(error.to_string()))?;
-    let mut paths: Vec<_> = entries.filter_map(std::result::Result::ok).map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
-    paths.sort();
-    let reports = paths.iter().map(|path| Report::load(path)).collect::<Result<Vec<_>>>()?;
+    let reports = read_all(folder)?;
     let Some(first) = reports.first() else { return Err(wrong("no report".to_owned())) };
     for other in &reports {
         if other.header["vectors"] != first.header["vectors"] {
@@ -238,6 +234,15 @@ pub fn load_all(folder: &Path) -> Result<Vec<Report>> {
     Ok(reports)
 }
 
+fn read_all(folder: &Path) -> Result<Vec<Report>> {
+    let wrong = |what: String| Failure::new(format!("{}: {what}", folder.display()));
+    let entries = std::fs::read_dir(folder).map_err(|error| wrong(error.to_string()))?;
+    let mut paths: Vec<_> = entries.filter_map(std::result::Result::ok).map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+    paths.sort();
+    paths.iter().map(|path| Report::load(path)).collect()
+}
+
 /// Writes a run's own files, then the page of all that are in the folder.
 ///
 /// # Errors
@@ -248,18 +253,10 @@ pub fn save(report: &Report, folder: &Path) -> Result<std::path::PathBuf> {
     let name = report.name();
     std::fs::write(folder.join(format!("{name}.jsonl")), report.to_jsonl()).map_err(wrong)?;
     std::fs::write(folder.join(format!("{name}.junit.xml")), junit(report)).map_err(wrong)?;
-    // A report over older vectors must not stand beside this one.
-    let digest = &report.header["vectors"];
-    let entries = std::fs::read_dir(folder).map_err(wrong)?;
-    for path in entries.filter_map(std::result::Result::ok).map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == "jsonl")
-            && Report::load(&path).is_ok_and(|other| other.header["vectors"] != *digest)
-        {
-            let _ = std::fs::remove_file(path.with_extension("junit.xml"));
-            std::fs::remove_file(&path).map_err(wrong)?;
-        }
-    }
     let page = folder.join("index.html");
-    std::fs::write(&page, html(&load_all(folder)?)).map_err(wrong)?;
+    // A report over other vectors must not stand beside this one. It is kept: whoever merges all of them is told.
+    let mut reports = read_all(folder)?;
+    reports.retain(|other| other.header["vectors"] == report.header["vectors"]);
+    std::fs::write(&page, html(&reports)).map_err(wrong)?;
     Ok(page)
 }

@@ -6,6 +6,7 @@ What breaks the protocol happens at the fifth request only, so that a run loses 
 import json
 import sys
 import time
+from pathlib import Path
 
 ALPHABETS = (
     b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/",
@@ -75,6 +76,12 @@ def start() -> dict:
 
 
 def main() -> int:
+    if MODE == "once":
+        # A name that is taken stays taken: the second start fails.
+        taken = Path(sys.argv[2])
+        if taken.exists():
+            return 3
+        taken.touch()
     if MODE == "dead":
         print("broken: no such file", file=sys.stderr)
         return 3
@@ -95,7 +102,7 @@ def main() -> int:
                     reply["seq"] += 7
                 elif MODE == "hang":
                     time.sleep(3600)
-                elif MODE in ("crash", "exit-0"):
+                elif MODE in ("crash", "exit-0", "once"):
                     print("broken: the fifth is too many", file=sys.stderr, flush=True)
                     return 0 if MODE == "exit-0" else 3
                 elif MODE == "chatter":

@@ -122,6 +122,17 @@ fn a_testee_that_does_not_end_well_fails_the_run() {
 }
 
 #[test]
+fn a_testee_that_cannot_be_started_again_is_asked_nothing_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = format!("once '{}'", dir.path().join("taken").display());
+    let run = broken(&mode).unwrap();
+    let lost = lost(&run);
+    assert_eq!(lost.first(), Some(&("tiny-0002", Outcome::Crash)));
+    assert!(lost.len() == 5 && lost.iter().all(|(_, outcome)| *outcome == Outcome::Crash), "{lost:?}");
+    assert!(run.failures[0].starts_with("it cannot be started again"), "{:?}", run.failures);
+}
+
+#[test]
 fn a_run_without_a_case_is_a_failure() {
     let mut options = quick();
     options.areas = vec!["tables".to_owned()];
