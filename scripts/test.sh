@@ -2,7 +2,7 @@
 # Installs what the tests need and runs them all: test.sh [--quick]
 #
 # A fresh machine needs Rust, a C compiler, Python 3.11 and Node 20; everything else is installed below .cache/ and
-# in conformance/peers/node. --quick leaves out the lints and the demo.
+# in conformance/ports/javascript. --quick leaves out the lints, the demo and the live matrix of all ports.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/nats.sh
@@ -37,15 +37,16 @@ step() {
 }
 
 step "a nats-server" ensure_nats_server
-step "the Python and Node peers" conformance/peers/setup.sh
+step "what the ports need" conformance/ports/setup.sh
 step "what the engine pulls in" scripts/core-deps.sh
 step "the minimum Rust version" scripts/msrv.sh
 step "the tests" cargo test --locked --no-fail-fast --workspace
 step "the codec core alone" cargo test --locked --no-fail-fast -p natsbridge --no-default-features --lib --test codec
-step "the peers among themselves" .cache/peers-venv/bin/python conformance/peers/selftest.py
+step "the ports among themselves" .cache/peers-venv/bin/python conformance/ports/selftest.py
 if ! $quick; then
     step "format, lints and documentation" scripts/check.sh
     step "the demo" scripts/demo.sh
+    step "the conformance kit" scripts/conformance.sh
 fi
 
 echo "steps: $passed passed, ${#failed[@]} failed"

@@ -1,16 +1,32 @@
-//! What the conformance tests stand on: the peers of `conformance/peers` as child processes, a `nats-server`, and
-//! comparisons that do not mind how a language spells a number.
+//! The conformance kit's runner: vectors, testees behind a pipe or in this process, verdicts and reports; and what the
+//! tests stand on, such as a `nats-server` and the ports' programs as child processes.
 //!
 //! ```text
-//! Peer::spawn ─► PeerProcess ─► lines of JSON, each before a deadline ─► finish ─► Outcome
+//! vectors ─► run ─► testee::Session ─► a reply ─► judge ─► known ─► report
+//!             └─► peers: the file server and the NATS server that a case scripts ─► what arrived
+//! live   ─► every port to every port, over real servers ─► report
 //! ```
 //!
 //! A child process is killed when its handle is dropped. What is not installed is an error that names the script that
 //! installs it, never a reason to leave a test out.
 
+pub mod add;
+pub mod bytes;
 mod compare;
+pub mod engine;
+pub mod judge;
+pub mod known;
+pub mod lint;
+pub mod live;
 mod nats;
 mod peer;
+pub mod peers;
+pub mod report;
+pub mod run;
+pub mod schema;
+pub mod testee;
+pub mod value;
+pub mod vectors;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -27,7 +43,8 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 pub struct Failure(String);
 
 impl Failure {
-    fn new(text: impl Into<String>) -> Self {
+    /// A failure in words.
+    pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }

@@ -11,6 +11,7 @@ use crate::{Failure, Result, on_path};
 pub struct NatsServer {
     child: Child,
     url: String,
+    websocket: Option<String>,
     /// Its configuration, its ports file and its log.
     _dir: tempfile::TempDir,
 }
@@ -21,10 +22,26 @@ impl NatsServer {
     /// # Errors
     /// If there is no program (`NATS_SERVER_BIN` names it, else it is looked for on `PATH`), or it does not come up.
     pub fn start() -> Result<Self> {
+        Self::start_with("")
+    }
+
+    /// Starts the server with a websocket listener beside its own, and messages of up to 8 MB.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with_websocket() -> Result<Self> {
+        Self::start_with("max_payload: 8MB\nwebsocket { listen: \"127.0.0.1:-1\", no_tls: true }\n")
+    }
+
+    fn start_with(config: &str) -> Result<Self> {
         let dir =
             tempfile::tempdir().map_err(|error| Failure::new(format!("no temporary folder: {error}")))?;
         let log = dir.path().join("log");
+        let file = dir.path().join("server.conf");
+        std::fs::write(&file, config).map_err(|error| Failure::new(format!("no configuration: {error}")))?;
         let mut child = Command::new(program()?)
+            .arg("--config")
+            .arg(file)
             .args(["--addr", "127.0.0.1", "--port", "-1", "--ports_file_dir"])
             .arg(dir.path())
             .arg("--log")
@@ -37,12 +54,13 @@ impl NatsServer {
         let ports = dir.path().join(format!("nats-server_{}.ports", child.id()));
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
-            let url = std::fs::read(&ports).ok().and_then(|text| {
+            let urls = std::fs::read(&ports).ok().and_then(|text| {
                 let ports: serde_json::Value = serde_json::from_slice(&text).ok()?;
-                Some(ports["nats"][0].as_str()?.to_owned())
+                let websocket = ports["websocket"][0].as_str().map(str::to_owned);
+                Some((ports["nats"][0].as_str()?.to_owned(), websocket))
             });
-            if let Some(url) = url {
-                return Ok(Self { child, url, _dir: dir });
+            if let Some((url, websocket)) = urls {
+                return Ok(Self { child, url, websocket, _dir: dir });
             }
             if Instant::now() > deadline || !matches!(child.try_wait(), Ok(None)) {
                 let _ = child.kill();
@@ -57,6 +75,11 @@ impl NatsServer {
     /// Where it listens, such as `nats://127.0.0.1:40123`.
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Where its websocket listener is, such as `ws://127.0.0.1:40124`.
+    pub fn websocket(&self) -> Option<&str> {
+        self.websocket.as_deref()
     }
 }
 
