@@ -7,7 +7,6 @@ from refusal import Refusal
 _STANDARD = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _VALUES = {symbol: value for value, symbol in enumerate(_STANDARD)}
 _VALUES |= {ord("-"): 62, ord("_"): 63}
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 
 
 def encode(data):
@@ -18,43 +17,46 @@ def encode(data):
 
 
 def decode(text):
-    """B64-2 to B64-6. The offset counts from the first byte of `text`."""
-    body = _without_line_end(text)
-    end = 0
-    alphabet = None  # "+/" or "-_", as soon as one of its characters was there
-    while end < len(body) and body[end] in _VALUES:
-        own = b"+/" if body[end] in b"+/" else b"-_" if body[end] in b"-_" else None
-        if own is not None:
+    """B64-2 to B64-6, one character after the other. The offset counts from the first byte of `text`."""
+    groups = bytearray()  # the characters of the alphabet, in its standard form
+    padding, line_end = 0, b""
+    alphabet = None  # the two characters of their own that one alphabet has, as soon as one of them was there
+    for offset, character in enumerate(text):
+        used = len(groups) % 4  # characters in the last group
+        byte = bytes([character])
+        if line_end + byte in (b"\n", b"\r", b"\r\n") and padding in (0, -used % 4):
+            if not line_end:
+                _check_end(groups, offset)
+            line_end += byte
+        elif line_end:
+            raise Refusal("invalid_base64", offset)  # B64-4: something behind the line end
+        elif character == ord("="):
+            if padding == -used % 4 or used == 1:
+                raise Refusal("invalid_base64", offset)  # B64-3: surplus, or alone
+            if padding == 0:
+                _check_end(groups, offset)
+            padding += 1
+        elif padding or character not in _VALUES:
+            raise Refusal("invalid_base64", offset)  # B64-4
+        else:
+            own = next((own for own in (b"+/", b"-_") if character in own), alphabet)
             if alphabet not in (None, own):
-                raise Refusal("invalid_base64", end)  # B64-2
+                raise Refusal("invalid_base64", offset)  # B64-2
             alphabet = own
-        end += 1
+            groups.append(_STANDARD[_VALUES[character]])
+    due = -len(groups) % 4
+    if not padding:
+        _check_end(groups, len(text))
+    if padding not in (0, due) or line_end == b"\r":
+        raise Refusal("invalid_base64", len(text))  # B64-3: partial; B64-4: half a line end
+    return binascii.a2b_base64(bytes(groups) + b"=" * due)
 
-    used = end % 4  # characters in the last, unfinished group
-    if end < len(body) and body[end] not in b"=\r\n":
-        raise Refusal("invalid_base64", end)  # B64-4: the symbols did not end here
+
+def _check_end(groups, end):
+    """B64-5: no lone last character, and no bits left over in the last one, which is the wrong one then (B64-6)."""
+    used = len(groups) % 4
     if used == 1:
-        raise Refusal("invalid_base64", end)  # B64-5: no byte fits into six bits
-    if used:
-        unused_bits = 0b1111 if used == 2 else 0b11
-        if _VALUES[body[end - 1]] & unused_bits:
-            raise Refusal("invalid_base64", end - 1)  # B64-5, B64-6
-
-    due = -used % 4
-    padding = 0
-    while end + padding < len(body) and body[end + padding] == ord("="):
-        if padding == due:
-            raise Refusal("invalid_base64", end + padding)  # B64-3: surplus
-        padding += 1
-    if end + padding < len(body):
-        raise Refusal("invalid_base64", end + padding)  # B64-4: something behind
-    if padding not in (0, due):
-        raise Refusal("invalid_base64", len(body))  # B64-3: partial
-    return binascii.a2b_base64(body[:end].translate(_TO_STANDARD) + b"=" * due)
-
-
-def _without_line_end(text):
-    """B64-4: exactly one LF or CRLF may end the text."""
-    if text.endswith(b"\r\n"):
-        return text[:-2]
-    return text[:-1] if text.endswith(b"\n") else text
+        raise Refusal("invalid_base64", end)
+    unused_bits = {0: 0, 2: 0b1111, 3: 0b11}[used]
+    if unused_bits and _VALUES[groups[-1]] & unused_bits:
+        raise Refusal("invalid_base64", end - 1)

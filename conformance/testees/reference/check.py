@@ -172,8 +172,10 @@ def main():
             for split in splits(case):
                 reply = testee.run(case, split)
                 if "skip" in reply:
-                    outcome = "skip"
+                    outcome = "skip" if split is None else "pass, unsplit only"
                     break
+                if split is not None and not 0 < reply.get("pieces", 0) <= len(split) + 1:
+                    reply = {"error": f"the split was ignored: {reply}"}
                 what = f"error {reply['error']}" if "error" in reply else judged(case, reply)
                 if what:
                     outcome = "fail"
