@@ -75,6 +75,8 @@ def judged(case, reply):
         if "reject" in reply:
             return None if reply["reject"]["kind"] in either.get("reject", []) else "rejected so"
         return difference(either["accept"], reply.get("ok")) if "accept" in either else "not rejected"
+    if "accept" in expect and case["op"] == "payload.write" and case["in"]["type"] in ("dictionary", "jsontable"):
+        return difference({"json": expect["accept"]["data"]}, {"json": reply.get("ok", {}).get("data")})
     if "accept" in expect:
         return difference(expect["accept"], reply.get("ok"))
     return refused(expect, reply.get("reject"))
