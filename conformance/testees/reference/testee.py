@@ -214,7 +214,8 @@ OPERATIONS = {
 STARTED = {
     "version": 1,
     "testee": {"name": "reference", "language": f"Python {sys.version.split()[0]}", "version": "1"},
-    "profile": "full",
+    # No Arrow, which is what this profile says; check.py runs all other cases of `full` too.
+    "profile": "micro",
     "supports": sorted(OPERATIONS),
 }
 

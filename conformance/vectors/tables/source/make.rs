@@ -21,6 +21,8 @@ fn main() {
     show("stream-lz4", stream(&[long.clone()], compressed(CompressionType::LZ4_FRAME)));
     show("stream-zstd", stream(&[long.clone()], compressed(CompressionType::ZSTD)));
     show("file-zstd", file(&[long], compressed(CompressionType::ZSTD)));
+    let noise: Vec<i32> = (0..40).map(|i: i32| i.wrapping_mul(0x9E37_79B1_u32 as i32)).collect();
+    show("stream-incompressible", stream(&[numbers(&noise)], compressed(CompressionType::ZSTD)));
     let batches = [numbers(&[1, 2]), numbers(&[]), numbers(&[3])];
     show("stream-batches", stream(&batches, IpcWriteOptions::default()));
     show("file-batches", file(&batches, IpcWriteOptions::default()));
