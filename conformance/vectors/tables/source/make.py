@@ -388,6 +388,21 @@ def hostile():
     out.refused("a file whose batch stands beyond its end", patched(file, block, 2**40), by)
     out.refused("a file whose batch stands before its beginning", patched(file, block, -8), by)
     out.refused("a file whose batch stands inside the magic", patched(file, block, 0), by, level="should")
+    # More contradictions, found by taking checks out of a reader.
+    stream = written([batch([("n", array), ("s", text)])])
+    schema, record = messages(stream)
+    out.refused("two schemas", stream[: schema.end] + stream, "by hand: one stream, one schema", level="should")
+    out.refused("more nulls than rows", patched(stream, record.nodes(stream)[0] + 8, 4), by, level="should")
+    fewer = written([batch([("n", array)])])
+    out.refused("a batch of two columns under a schema of one", fewer[: messages(fewer)[0].end] + stream[schema.end :], by, level="should")
+    out.refused("a batch of one column under a schema of two", stream[: schema.end] + fewer[messages(fewer)[0].end :], by)
+    out.refused("an unknown version of the metadata", patched(stream, field(stream, schema.root, 0), 99, "<h"), by, level="should")
+    packed = written([batch([("v", pa.array(range(64)))])], compression="zstd")
+    record = messages(packed)[-1]
+    compression = field(packed, record.header, 3)
+    compression += struct.unpack_from("<I", packed, compression)[0]
+    out.refused("an unknown codec", patched(packed, field(packed, compression, 0), 9, "<B"), by)
+    out.refused("a ZSTD body that says LZ4", patched(packed, field(packed, compression, 0), 0, "<B"), by)
     return out
 
 
