@@ -403,6 +403,8 @@ def hostile():
     compression += struct.unpack_from("<I", packed, compression)[0]
     out.refused("an unknown codec", patched(packed, field(packed, compression, 0), 9, "<B"), by)
     out.refused("a ZSTD body that says LZ4", patched(packed, field(packed, compression, 0), 0, "<B"), by)
+    out.refused("a file that ends with ARROW2", file[:-1] + b"2", "by hand: a file ends with ARROW1")
+    out.refused("a file whose footer says less of a batch's body than the batch itself", patched(file, block + 16, 8), by, level="should")
     return out
 
 
