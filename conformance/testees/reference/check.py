@@ -23,14 +23,10 @@ HERE = pathlib.Path(__file__).parent
 CONFORMANCE = HERE.parent.parent
 # Clauses that no request to a testee can show, and why.
 UNTESTABLE = {
-    "ENV-5": "which dialect a sender writes by default: the facade's, see the peer cases",
-    "ENV-6": "an open set",
-    "ENV-7": "what a connected sender writes: a peer case",
-    "PLAN-2": "defaults of the facade: a peer case",
-    "PLAN-7": "needs a store: a peer case",
-    "RETRY-1": "defaults of the facade: a peer case",
-    "RETRY-5": "needs a file server: a peer case",
-    "TYPE-3": "shown by decode cases whose encoding lies",
+    "LINK-2": "says what a store is",
+    "PLAN-7": "no testee can be made to meet a store whose URLs are longer than it says",
+    "POL-8": "a bridge that names a Plik: the protocol has no request for it",
+    "POL-9": "defaults of the facade, which the protocol always overrides",
 }
 
 

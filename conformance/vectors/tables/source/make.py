@@ -50,10 +50,14 @@ class File:
         self.add(comment, data, {"reject": kinds}, by, **options)
 
     def write(self):
+        def compact(value):
+            return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
         head = {"schema": "../../protocol/vectors.schema.json", "area": "tables", "source": {"name": self.source, "version": self.version}}
-        text = "".join(f'  "{key}": {json.dumps(head[key])},\n' for key in sorted(head))
-        tests = ",\n".join("    " + json.dumps(test, ensure_ascii=False, sort_keys=True) for test in self.tests)
-        (FOLDER / self.name).write_text(f'{{\n{text}  "tests": [\n{tests}\n  ]\n}}\n', encoding="utf-8")
+        lines = [f'  "{key}": {compact(value)},' for key, value in head.items()]
+        tests = ",\n".join("    " + compact(test) for test in self.tests)
+        text = "\n".join(["{", *lines, '  "tests": [', tests, "  ]", "}", ""])
+        (FOLDER / self.name).write_text(text, encoding="utf-8")
         print(self.name, len(self.tests))
 
 
