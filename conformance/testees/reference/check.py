@@ -32,7 +32,8 @@ UNTESTABLE = {
 
 class Testee:
     def __init__(self, command):
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        self.process = subprocess.Popen(command, text=True, encoding="utf-8", **pipes)
         self.seq = 0
         self.supports = self.ask({"cmd": "start", "version": 1})["supports"]
 
@@ -177,7 +178,8 @@ def main():
                 what = f"error {reply['error']}" if "error" in reply else judged(case, reply)
                 if what:
                     outcome = "fail"
-                    failures.append(f"{case['id']} ({case['comment']}): {what}; split {split}; got {json.dumps(reply)[:300]}")
+                    got = json.dumps(reply)[:300]
+                    failures.append(f"{case['id']} ({case['comment']}): {what}; split {split}; got {got}")
                     break
             outcomes[outcome] += 1
     for failure in failures if options.all_failures else failures[:10]:
