@@ -1,143 +1,29 @@
 #!/usr/bin/env python3
-"""A NATSBridge peer: `smartsend`, `smartreceive`, and a command line for tests.
-
-Written from SPEC.md alone, as another port's author would; it shares no code with the engine.
-Standard output is JSON lines, standard error is for people."""
+"""A NATSBridge peer on the command line, for the live tests: see README.md. Standard output is JSON lines, standard
+error is for people."""
 
 import argparse
 import asyncio
 import hashlib
 import json
+import math
 import os
-import re
 import sys
-import uuid
-from urllib.parse import urlsplit, urlunsplit
 
-import links
-import payloads as types
-from envelope import CAMEL, Envelope, Payload, compact, decode, encode, encode_base64, written_type
-from strict_json import PeerError
-
-SENDER_ID = str(uuid.uuid4())
+import natsbridge
+from natsbridge import BridgeError, downloads, payloads
+from natsbridge.envelope import FIELDS, encode, written_type
+from natsbridge.plik import KEPT_SECONDS
+from natsbridge.policy import Policy
+from natsbridge.strict_json import compact
 
 
-# --- sending -------------------------------------------------------------------------------
+class LoopbackPolicy(Policy):
+    """Where no origin is named, every port of this machine's loopback, which is where tests run; that allowance is the
+    peer's own, not the format's."""
 
-
-def build(subject, items, *, dialect="camel", threshold=None, limit=1_048_576, store=None, broker="", **given):
-    """Plans, uploads and encodes: (Envelope, message bytes, undo). `items` are (dataname, type,
-    raw bytes, metadata)."""
-    check_subject(subject)
-    fields = dict.fromkeys(CAMEL[:12], "")
-    fields.update(
-        correlationId=str(uuid.uuid4()),
-        msgId=str(uuid.uuid4()),
-        timestamp=links.timestamp(),
-        sendTo=subject,
-        msgPurpose="chat",
-        senderName="NATSBridge",
-        senderId=SENDER_ID,
-        brokerURL=without_credentials(broker),
-    )
-    metadata = given.pop("metadata", {})
-    fields.update({name: value for name, value in given.items() if value is not None})
-    envelope = Envelope(dialect, fields, metadata, [])
-    planned = []
-    for dataname, kind, raw, extra in items:
-        payload = Payload(id=str(uuid.uuid4()), dataname=dataname, type=kind, size=len(raw), data="")
-        payload.metadata = dict(extra)
-        planned.append((payload, raw))
-    if threshold is None:
-        threshold = links.DEFAULT_THRESHOLD[dialect]
-    chosen = links.plan(
-        len(encode(envelope)), planned, dialect, threshold, limit, store.url_bound if store else None
-    )
-    uploads = []
-
-    def undo():
-        for upload in uploads:
-            store.delete(upload)
-
-    try:
-        for index, (payload, raw) in enumerate(planned):
-            if index in chosen:
-                upload = store.upload(payload.dataname, raw)
-                uploads.append(upload)
-                link_to(payload, upload, raw)
-            else:
-                payload.transport, payload.encoding = "direct", "base64"
-                payload.data = encode_base64(raw)
-            envelope.payloads.append(payload)
-        message = encode(envelope)
-        if len(message) > limit:
-            raise PeerError("PLAN-7", f"the message has {len(message)} bytes, the limit is {limit}")
-    except BaseException:
-        undo()
-        raise
-    return envelope, message, undo
-
-
-def link_to(payload, upload, raw):
-    payload.transport, payload.encoding, payload.data = "link", "none", upload.url
-    for name in ("sha256", "expiresAt"):  # ENV-W8
-        payload.metadata.pop(name, None)
-    payload.metadata["sha256"] = hashlib.sha256(raw).hexdigest()
-    if upload.expires_at:
-        payload.metadata["expiresAt"] = upload.expires_at
-
-
-async def smartsend(client, subject, items, *, reply="", **options):
-    """Publishes on a connected client; returns the envelope and the message's length."""
-    envelope, message, undo = await asyncio.to_thread(
-        build, subject, items, limit=client.max_payload, **options
-    )
-    if client.is_closed:
-        undo()
-        raise PeerError("LINK-6", "the connection is closed")
-    await client.publish(subject, message, reply=reply)
-    await client.flush()
-    return envelope, len(message)
-
-
-def check_subject(subject):
-    """SUBJ-2, for a subject to publish to."""
-    if not subject or re.search(r"[\x00-\x20\x7f]", subject) or re.search(r"\s", subject):
-        raise PeerError("SUBJ-2", "the subject is empty or holds white space or control characters")
-    tokens = subject.split(".")
-    if "" in tokens or "*" in tokens or ">" in tokens:
-        raise PeerError("SUBJ-2", "the subject holds an empty token or a wildcard")
-
-
-def without_credentials(url):
-    """ENV-7."""
-    if "://" not in url:
-        return url.rpartition("@")[2]
-    parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
-# --- receiving -----------------------------------------------------------------------------
-
-
-def smartreceive(message, policy, **retries):
-    """(Envelope, [(raw, notes, value, error)]): one entry for each payload."""
-    envelope = decode(message)
-    return envelope, [open_payload(payload, policy, **retries) for payload in envelope.payloads]
-
-
-def open_payload(payload, policy, **retries):
-    raw, notes = None, []
-    try:
-        if payload.error:
-            raise payload.error
-        if payload.transport == "link":
-            raw, notes = links.download(payload, policy, **retries)
-        else:
-            raw, notes = links.verify(payload, payload.direct_bytes())
-        return raw, notes, types.read_value(payload.type, raw), None
-    except PeerError as error:
-        return raw, notes, {}, error
+    def check(self, link):
+        return link.origin[1] == "localhost" or super().check(link)
 
 
 class Reporter:
@@ -145,46 +31,47 @@ class Reporter:
 
     def __init__(self, args):
         self.out, self.next_index, self.failed = args.out, 0, False
-        self.policy = links.Policy(args.fileserver or ())
-        self.retries = {"max_retries": args.max_retries, "seed": args.seed}
+        policy = Policy(args.fileserver) if args.fileserver else LoopbackPolicy()
+        self.download = downloads.Download(policy, args.max_retries, seed=args.seed)
         if self.out:
             os.makedirs(self.out, exist_ok=True)
 
-    def message(self, text, subject=None, reply=None):
+    async def message(self, message, subject=None, reply=None):
         """Prints the line; returns what smartreceive returned, or None."""
         try:
-            received = smartreceive(text, self.policy, **self.retries)
-        except PeerError as error:
+            received = await natsbridge.smartreceive(message, download=self.download)
+        except BridgeError as error:
             self.failed = True
-            emit({"subject": subject, "error": error.as_json()})
+            emit({"subject": subject, "error": refusal(error)})
             return None
-        envelope, opened = received
+        envelope = received.envelope
         line = {"subject": subject, "natsReply": reply or "", "dialect": envelope.dialect}
-        line |= envelope.fields | {"metadata": envelope.metadata}
-        line["payloads"] = [self._payload(p, *o) for p, o in zip(envelope.payloads, opened)]
+        line |= camel_fields(envelope) | {"metadata": envelope.metadata}
+        line["payloads"] = [self._payload(payload) for payload in received.payloads]
         emit(line)
         return received
 
-    def _payload(self, payload, raw, notes, value, error):
+    def _payload(self, payload):
+        wire, raw = payload.wire, payload.raw
         line = {
-            "id": payload.id,
-            "dataname": payload.dataname,
-            "type": payload.type,
-            "transport": payload.transport,
-            "encoding": payload.encoding,
-            "declaredSize": payload.size,
-            "metadata": payload.metadata,
+            "id": wire.id,
+            "dataname": wire.dataname,
+            "type": wire.type,
+            "transport": wire.transport,
+            "encoding": wire.encoding,
+            "declaredSize": wire.size,
+            "metadata": wire.metadata,
             "size": None if raw is None else len(raw),
             "sha256": None if raw is None else hashlib.sha256(raw).hexdigest(),
             "path": None if raw is None else self._save(raw),
-            "notes": notes,
+            "notes": payload.notes,
         }
-        if payload.transport == "link":
-            line["url"] = payload.data
-        if error:
+        if wire.transport == "link":
+            line["url"] = wire.data
+        if payload.error:
             self.failed = True
-            line["error"] = error.as_json()
-        return line | value
+            return line | {"error": refusal(payload.error)}
+        return line | printable(payload)
 
     def _save(self, raw):
         if not self.out:
@@ -196,6 +83,43 @@ class Reporter:
         return path
 
 
+def printable(payload):
+    """What a reader hands over besides the bytes: text, value or rows, as far as JSON can say it."""
+    if payload.type == "text":
+        return {"text": payload.data}
+    if payload.type == "dictionary":
+        return {"value": payload.data}
+    if payload.type == "jsontable":
+        return {"rows": payload.data}
+    if payload.type in payloads.TABLES:
+        rows = payload.data if isinstance(payload.data, list) else payload.data.to_pylist()
+        return {"rows": plain(rows)}
+    return {}
+
+
+def plain(value):
+    """What JSON can say of an Arrow value."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return str(value)
+
+
+def refusal(error):
+    return {"clause": error.clause, "offset": error.offset, "message": str(error)}
+
+
+def camel_fields(envelope):
+    return {camel: getattr(envelope, name) for name, camel in FIELDS.items()}
+
+
 def emit(line):
     sys.stdout.buffer.write(compact(line).encode() + b"\n")
     sys.stdout.buffer.flush()
@@ -205,37 +129,41 @@ def emit(line):
 
 
 async def connected(args):
-    import nats
-
-    return await nats.connect(args.server, allow_reconnect=False, connect_timeout=5)
+    return await natsbridge.connect(args.server)
 
 
 def spec_items(path):
+    """The payloads of a spec file, and their metadata by name."""
     with open(path, "rb") as file:
         entries = json.load(file)
     folder = os.path.dirname(os.path.abspath(path))
-
-    def read_file(name):
-        with open(os.path.join(folder, name), "rb") as file:
-            return file.read()
-
-    return [
-        (e["dataname"], e["type"], types.serialise(e["type"], e, read_file), e.get("metadata", {}))
-        for e in entries
-    ]
+    items = []
+    for entry in entries:
+        if "path" in entry:
+            with open(os.path.join(folder, entry["path"]), "rb") as file:
+                value = file.read()
+        else:
+            value = next(entry[name] for name in ("text", "json", "rows") if name in entry)
+            if "text" in entry:
+                value = value.encode()
+        items.append((entry["dataname"], value, entry["type"]))
+    return items, {entry["dataname"]: entry.get("metadata", {}) for entry in entries}
 
 
 def send_options(args):
-    store = links.Plik(args.fileserver[0], args.ttl, args.one_shot) if args.fileserver else None
-    return {"threshold": args.threshold, "store": store, "broker": args.server}
+    store = natsbridge.Plik(args.fileserver[0], ttl=args.ttl, one_shot=args.one_shot) if args.fileserver else None
+    return {
+        "size_threshold": args.threshold, "broker_url": args.server,
+        "fileserver_upload_handler": store, "fileserver_url": None,
+    }
 
 
-def sent_line(envelope, length):
+def sent_line(envelope):
     return {
         "sent": True,
         "dialect": envelope.dialect,
-        "bytes": length,
-        **envelope.fields,
+        "bytes": len(encode(envelope)),
+        **camel_fields(envelope),
         "payloads": [
             {
                 "id": p.id,
@@ -253,25 +181,28 @@ def sent_line(envelope, length):
 async def send(args):
     client = await connected(args)
     try:
-        envelope, length = await smartsend(
-            client, args.subject, spec_items(args.spec), dialect=args.dialect,
+        items, metadata = spec_items(args.spec)
+        envelope = await natsbridge.smartsend(
+            args.subject, items, client=client, payload_metadata=metadata,
             **send_options(args), **header_options(args),
         )
-        emit(sent_line(envelope, length))
+        await client.flush()
+        emit(sent_line(envelope))
     finally:
         await client.close()
 
 
 def header_options(args):
-    return {
-        "correlationId": args.correlation_id,
-        "msgPurpose": args.purpose,
-        "senderName": args.sender_name,
-        "receiverName": args.receiver_name,
-        "replyTo": args.reply_to,
-        "replyToMsgId": args.reply_to_msg_id,
-        "metadata": json.loads(args.metadata),
+    given = {
+        "correlation_id": args.correlation_id,
+        "msg_purpose": args.purpose,
+        "sender_name": args.sender_name,
+        "receiver_name": args.receiver_name,
+        "reply_to": args.reply_to,
+        "reply_to_msg_id": args.reply_to_msg_id,
     }
+    options = {name: value for name, value in given.items() if value is not None}
+    return options | {"metadata": json.loads(args.metadata), "dialect": args.dialect}
 
 
 async def incoming(client, args):
@@ -291,82 +222,43 @@ async def receive(args):
     reporter = Reporter(args)
     try:
         async for message in incoming(client, args):
-            await asyncio.to_thread(reporter.message, message.data, message.subject, message.reply)
+            await reporter.message(message, message.subject, message.reply)
     finally:
         await client.close()
     return reporter.failed
 
 
 async def respond(args):
+    """Answers with every payload that could be read."""
     client = await connected(args)
     reporter = Reporter(args)
     try:
         async for message in incoming(client, args):
-            received = await asyncio.to_thread(
-                reporter.message, message.data, message.subject, message.reply
-            )
+            received = await reporter.message(message, message.subject, message.reply)
             if received:
-                await answer(client, args, message, *received)
+                items = [(p.dataname, p.raw, p.type) for p in received.payloads if not p.error]
+                sent = await natsbridge.reply(client, received, items, **send_options(args))
+                await client.flush()
+                emit(sent_line(sent))
     finally:
         await client.close()
     return reporter.failed
-
-
-async def answer(client, args, message, request, opened):
-    """REQ-2 to REQ-4, echoing every payload that could be read."""
-    reply_to = message.reply or ""
-    if not reply_to or reply_to.startswith("$JS.ACK."):
-        reply_to = request.fields["replyTo"]
-    if not reply_to or reply_to.startswith("$"):
-        raise PeerError("REQ-2", "the request names no subject to answer to")
-    items = [
-        (p.dataname, p.type, raw, {})
-        for p, (raw, _, _, error) in zip(request.payloads, opened)
-        if error is None
-    ]
-    envelope, length = await smartsend(
-        client, reply_to, items, dialect=request.dialect, **send_options(args),
-        correlationId=request.fields["correlationId"],
-        msgPurpose="response",
-        receiverName=request.fields["senderName"],
-        receiverId=request.fields["senderId"],
-        replyToMsgId=request.fields["msgId"],
-    )
-    emit(sent_line(envelope, length))
 
 
 async def request(args):
     client = await connected(args)
     reporter = Reporter(args)
     try:
-        inbox, queue = client.new_inbox(), asyncio.Queue()
-        await client.subscribe(inbox, cb=queue.put)
-        headers = header_options(args) | {"replyTo": inbox}
-        headers["msgPurpose"] = headers["msgPurpose"] or "request"
-        sent, length = await smartsend(
-            client, args.subject, spec_items(args.spec), dialect=args.dialect, reply=inbox,
-            **send_options(args), **headers,
+        items, metadata = spec_items(args.spec)
+        options = header_options(args)
+        answer = await natsbridge.request(
+            client, args.subject, items, timeout=args.timeout, payload_metadata=metadata,
+            **send_options(args), **options,
         )
-        print(f"sent {length} bytes as {sent.fields['msgId']}", file=sys.stderr)
-        async with asyncio.timeout(args.timeout):
-            while True:
-                message = await queue.get()
-                if (message.headers or {}).get("Status") == "503":
-                    raise PeerError("REQ-1", "nobody listens on the subject")
-                if is_reply_to(sent, message.data):
-                    break
-        await asyncio.to_thread(reporter.message, message.data, message.subject, message.reply)
+        await reporter.message(answer, answer.subject, answer.reply)
     finally:
         await client.close()
     return reporter.failed
-
-
-def is_reply_to(sent, text):
-    """REQ-3. A message that cannot be read is let through, to be reported."""
-    try:
-        return decode(text).fields["correlationId"] == sent.fields["correlationId"]
-    except PeerError:
-        return True
 
 
 async def decode_files(args):
@@ -375,18 +267,18 @@ async def decode_files(args):
     for path in args.files:
         with open(path, "rb") as file:
             text = file.read()
-        received = await asyncio.to_thread(reporter.message, text)
+        received = await reporter.message(text)
         if received and args.reencode:
-            envelope, opened = received
-            for payload, (raw, _, _, _) in zip(envelope.payloads, opened):
-                if payload.transport == "direct" and raw is not None:
-                    payload.data, payload.inline, payload.size = encode_base64(raw), None, len(raw)
+            envelope = received.envelope
+            for payload in envelope.payloads:
+                if payload.transport == "direct" and payload.data is not None:
+                    payload.size = len(payload.data)
             emit({"reencoded": encode(envelope).decode()})
     return reporter.failed
 
 
 def command_line():
-    parser = argparse.ArgumentParser(description="A NATSBridge peer. See conformance/peers/README.md.")
+    parser = argparse.ArgumentParser(description="A NATSBridge peer. See README.md beside it.")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name, run, *, nats=True, sends=False, receives=False):
@@ -398,7 +290,7 @@ def command_line():
         sub.add_argument("--fileserver", action="append", help="the store, and an allowed origin")
         if sends:
             sub.add_argument("--threshold", type=int)
-            sub.add_argument("--ttl", type=int, default=links.KEPT_SECONDS)
+            sub.add_argument("--ttl", type=int, default=KEPT_SECONDS)
             sub.add_argument("--one-shot", action="store_true")
         if receives:
             sub.add_argument("--out")
@@ -433,7 +325,7 @@ def main():
     args = command_line().parse_args()
     try:
         return 1 if asyncio.run(args.run(args)) else 0
-    except PeerError as error:
+    except BridgeError as error:
         print(f"{error.clause}: {error}", file=sys.stderr)
     except TimeoutError:
         print("timed out", file=sys.stderr)
