@@ -58,6 +58,10 @@ def string_out(text: str) -> str | dict:
     return text if all(" " <= c <= "~" for c in text) else {"hex": text.encode().hex()}
 
 
+def integer_out(number: int | None) -> int | str | None:
+    return number if number is None or abs(number) < 2**53 else str(number)
+
+
 def json_in(given: dict) -> Any:
     """A value the way the port's own JSON reads it: integers stay exact."""
     return to_python(parse(bytes_in(given), "invalid_input"))
@@ -72,7 +76,7 @@ def rejection(error: natsbridge.BridgeError) -> dict:
     told = {"kind": error.kind, "text": f"{error.clause}: {error}"}
     for name in ("offset", "needed", "limit"):
         if getattr(error, name) is not None:
-            told[name] = getattr(error, name)
+            told[name] = integer_out(getattr(error, name))
     return told
 
 
@@ -83,7 +87,7 @@ def envelope_out(envelope: natsbridge.MessageEnvelope, opened: list | None = Non
         entry: dict[str, Any] = {
             name: string_out(getattr(payload, name)) for name in ("id", "dataname", "type", "transport", "encoding")
         }
-        entry["size"], entry["metadata"] = payload.size, json_out(payload.metadata)
+        entry["size"], entry["metadata"] = integer_out(payload.size), json_out(payload.metadata)
         error, raw = payload.error, payload.data
         if opened is not None:
             error, raw = opened[index].error, opened[index].raw
@@ -426,7 +430,7 @@ async def bridge_respond(given: dict, ready: Callable[[], None]) -> dict:
 
 PLAIN = {
     "envelope.encode": envelope_encode, "payload.read": payload_read, "payload.write": payload_write,
-    "timestamp.parse": lambda given: {"unix_ns": timestamps.parse(string_in(given["text"]))},
+    "timestamp.parse": lambda given: {"unix_ns": integer_out(timestamps.parse(string_in(given["text"])))},
     "timestamp.write": lambda given: {"text": timestamps.write(int(given["unix_ms"]))},
     "plan": plan_op, "link.policy": link_policy, "link.policy.wide": link_policy, "retry.delay": retry_delay,
     "retry.class": retry_class, "plik.reply": plik_reply, "subject.check": subject_check, "reply.plan": reply_plan,

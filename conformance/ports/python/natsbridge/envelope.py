@@ -51,6 +51,7 @@ MAX_SIZE = 2**63 - 1
 MAX_MESSAGE_LEN = 64 * 1024 * 1024  # chosen; NATS itself allows no more than that
 MAX_PAYLOADS = 4096  # chosen
 JSON_SPACE = " \t\n\r"
+_URL = re.compile(r"https?://[^/?#]", re.I)  # absolute, with a host; what may be fetched is the policy's
 
 
 @dataclass
@@ -233,7 +234,7 @@ def _data(payload: MessagePayload, value: Value | None, item: Value, body: bytes
     if value is None or value.kind == "null":
         raise BridgeError(kind, "ENV-R8", "no data", item.start if value is None else value.start)
     if payload.transport == "link":
-        if value.kind != "string" or not re.match(r"https?://", value.held, re.I):
+        if value.kind != "string" or not _URL.match(value.held):
             raise BridgeError(kind, "LINK-1", "the link is no absolute http or https URL", value.start)
         return value.held
     inline = payload.type in INLINE_TYPES
@@ -359,7 +360,7 @@ def encode(envelope: MessageEnvelope) -> bytes:
         if not payload.type:
             raise BridgeError("invalid_input", "TYPE-1", "a payload needs a type")
         if payload.transport == "link":
-            if not isinstance(payload.data, str) or not re.match(r"https?://", payload.data, re.I):
+            if not isinstance(payload.data, str) or not _URL.match(payload.data):
                 raise BridgeError("invalid_input", "LINK-1", "a link must be an http or https URL")
             data = payload.data
         elif payload.transport == "direct" and isinstance(payload.data, bytes):
