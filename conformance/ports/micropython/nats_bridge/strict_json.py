@@ -1,6 +1,8 @@
 # Strict JSON (ENV-R1, ENV-R2, ENV-W3). MicroPython's own `json` takes much that is no JSON, makes invalid UTF-8 of
 # surrogate pairs, is quadratic in long strings and forgets the order of keys.
 
+import math
+
 from .errors import BridgeError
 
 MAX_DEPTH = 128
@@ -196,7 +198,7 @@ class Reader:
             value = int(digits)
             if -(1 << 63) <= value < 1 << 64:
                 return value, at
-        value = float(digits)
+        value = nearest_float(digits)
         if value in (float("inf"), -float("inf")):
             raise BridgeError("invalid_json", "TYPE-4", "a number overflows a float", start)
         return value, at
@@ -208,6 +210,50 @@ class Reader:
         if at == first:
             self.fail(message, at)
         return at
+
+
+def nearest_float(digits):
+    """The float nearest to a JSON number, half to even. The runtime's own `float` is only near for long numbers."""
+    number, _, exponent = digits.lower().partition("e")
+    whole, _, fraction = number.lstrip("-").partition(".")
+    power = _bounded(exponent) - len(fraction)
+    significant = (whole + fraction).lstrip("0")
+    if len(significant) <= 15:
+        return float(digits)
+    if len(significant) > 800:  # what comes after can only break a tie
+        power += len(significant) - 800
+        significant = significant[:799] + "1"
+    if not -400 < power + len(significant) < 400:
+        value = 0.0 if power < 0 else float("inf")
+        return -value if number[0] == "-" else value
+    top, bottom = int(significant), 1
+    if power < 0:
+        bottom = 10**-power
+    else:
+        top *= 10**power
+    # top / bottom = mantissa * 2^shift with a mantissa of 53 bits, or fewer at the lower end.
+    shift = max(len(bin(top)) - len(bin(bottom)) - 53, -1074)
+    while True:
+        scaled_top = top << -shift if shift < 0 else top
+        scaled_bottom = bottom << shift if shift > 0 else bottom
+        mantissa, rest = divmod(scaled_top, scaled_bottom)
+        if mantissa >> 53 == 0:
+            break
+        shift += 1
+    if 2 * rest > scaled_bottom or 2 * rest == scaled_bottom and mantissa & 1:
+        mantissa += 1
+    if len(bin(mantissa)) - 2 + shift > 1024:
+        value = float("inf")
+    else:
+        value = math.ldexp(float(mantissa), shift)
+    return -value if number[0] == "-" else value
+
+
+def _bounded(exponent):
+    """An exponent as an int; one with absurdly many digits as a huge one of its sign."""
+    digits = exponent.lstrip("+-").lstrip("0")
+    value = int(digits or "0") if len(digits) < 9 else 10**9
+    return -value if exponent[:1] == "-" else value
 
 
 def check_utf8(text, at, end, reader):

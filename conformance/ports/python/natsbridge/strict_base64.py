@@ -57,7 +57,7 @@ class Decoder:
         self._offset = 0
         self._held = b""  # 0 to 3 symbols of an unfinished group
         self._alphabet: str | None = None
-        self._state, self._line_end = _BODY, 0
+        self._state = _BODY
 
     def update(self, piece: bytes) -> bytes:
         """The bytes of all whole groups of four symbols."""
@@ -78,7 +78,7 @@ class Decoder:
         if self._state == _PAD:
             raise self._fail("B64-3", "one more padding character is needed")
         if self._state == _CR:
-            raise self._fail("B64-4", "a carriage return without its line feed", self._line_end)
+            raise self._fail("B64-4", "a carriage return without its line feed")
         return self._flush()
 
     def _one_alphabet(self, symbols: bytes) -> None:
@@ -105,12 +105,12 @@ class Decoder:
             elif self._state == _PAD and byte == ord("="):
                 self._state = _PADDED
             elif self._state in (_BODY, _PADDED) and byte in b"\r\n":
-                self._state, self._line_end = _CR if byte == ord("\r") else _END, self._offset
+                self._state = _CR if byte == ord("\r") else _END
                 out += self._flush()
             elif self._state == _CR and byte == ord("\n"):
                 self._state = _END
             elif self._state in (_CR, _END):
-                raise self._fail("B64-4", "a line end that is not the end", self._line_end)
+                raise self._fail("B64-4", "more after the line end")
             elif byte == ord("=") or self._state == _PAD:
                 raise self._fail("B64-3", "wrong padding")
             else:
