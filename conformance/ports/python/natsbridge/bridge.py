@@ -123,8 +123,14 @@ async def connect(nats_url: str = NATS_URL) -> Client:
     """A nats-py client, connected or failed within five seconds."""
     import nats
 
+    async def heard(_: Exception) -> None:
+        """Errors are raised where they matter, not printed."""
+
     try:
-        return await nats.connect(nats_url, allow_reconnect=False, connect_timeout=5)
+        # nats-py tries a server that is not there for two minutes, or, at 0 attempts, forever.
+        options = {"allow_reconnect": False, "max_reconnect_attempts": 1, "reconnect_time_wait": 0}
+        async with asyncio.timeout(10):
+            return await nats.connect(nats_url, connect_timeout=5, error_cb=heard, **options)
     except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
         where = without_credentials(nats_url)
         raise BridgeError("timeout", "FACADE-1", f"no connection to {where}: {type(error).__name__}") from None
