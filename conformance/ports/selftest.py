@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent
 SPEC = (HERE.parent / "SPEC.md").read_text()
 PEERS = {
     "python": [sys.executable, str(HERE / "python" / "bridge_peer.py")],
-    "node": ["node", str(HERE.parent / "peers" / "node" / "bridge_peer.mjs")],
+    "node": ["node", str(HERE / "javascript" / "bridge_peer.mjs")],
 }
 PAIRS = [(sender, receiver) for sender in PEERS for receiver in PEERS]
 DIALECTS = ("camel", "snake")
@@ -594,9 +594,7 @@ class Arrow(unittest.TestCase):
                 payloads = [line["payloads"][0] for line in lines]
                 for name, payload in zip([*cases, *refused, *compressed], payloads, strict=True):
                     with self.subTest(peer=peer, case=name):
-                        # apache-arrow has no codec of its own: the Node peer says so (README.md).
-                        no_codec = peer == "node" and name in compressed
-                        if name in refused or no_codec:
+                        if name in refused:
                             self.assertEqual(payload["error"]["clause"], "TYPE-6")
                             self.assertEqual("big-endian" in payload["error"]["message"], name == "big-endian")
                         else:

@@ -37,29 +37,75 @@ def read(raw: bytes) -> pa.Table:
 
     try:
         is_file = raw[:6] == b"ARROW1"
-        if is_big_endian(raw[8:] if is_file else raw):
+        if _endianness(_schema_of_file(raw) if is_file else _schema_of_stream(raw)):
             raise BridgeError("invalid_table", "TYPE-6", "the Arrow data is big-endian")
         reader = pa.ipc.open_file(raw) if is_file else pa.ipc.open_stream(raw)
         table = reader.read_all()
-        table.validate(full=True)
+        for column in table.columns:
+            _check(column)
         return table
     except (pa.ArrowException, OSError, struct.error, MemoryError, OverflowError) as error:
         raise BridgeError("invalid_table", "TYPE-6", f"the Arrow data cannot be read: {error}") from None
 
 
-def is_big_endian(stream: bytes) -> bool:
-    """Looks the endianness up in the schema message, because a reader may swap silently."""
-    (length,) = struct.unpack_from("<I", stream, 0)
-    start = 4
-    if length == 0xFFFFFFFF:  # the continuation marker; the legacy framing has none
-        start = 8
+def _check(column: pa.ChunkedArray) -> None:
+    """Every offset and index against its bounds. pyarrow's full check also wants whole days of a date64, which the
+    format does not (TYPE-6): as integers they are only bounds."""
+    kind = _without_date64(column.type)
+    for chunk in column.chunks:
+        chunk.validate()
+        (chunk if kind == column.type else chunk.view(kind)).validate(full=True)
+
+
+def _without_date64(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+    import pyarrow.types as is_
+
+    if is_.is_date64(kind):
+        return pa.int64()
+    if is_.is_struct(kind):
+        return pa.struct([field.with_type(_without_date64(field.type)) for field in kind])
+    for test, make in (
+        (is_.is_list, pa.list_), (is_.is_large_list, pa.large_list), (is_.is_list_view, pa.list_view),
+        (is_.is_large_list_view, pa.large_list_view),
+    ):
+        if test(kind):
+            return make(kind.value_field.with_type(_without_date64(kind.value_type)))
+    if is_.is_fixed_size_list(kind):
+        return pa.list_(kind.value_field.with_type(_without_date64(kind.value_type)), kind.list_size)
+    return kind
+
+
+# The endianness is looked up in the schema, because a reader may swap silently.
+
+
+def _schema_of_stream(stream: bytes) -> tuple[bytes, int | None]:
+    """The buffer and the place in it of the `Schema` table in the first message."""
+    start = 8 if stream[:4] == b"\xff\xff\xff\xff" else 4  # the legacy framing has no continuation marker
     message = start + struct.unpack_from("<I", stream, start)[0]
-    header = _field(stream, message, 2)
-    if header is None:
-        return False
-    schema = header + struct.unpack_from("<I", stream, header)[0]
-    endianness = _field(stream, schema, 0)
-    return endianness is not None and struct.unpack_from("<h", stream, endianness)[0] == 1
+    return stream, _subtable(stream, message, 2)
+
+
+def _schema_of_file(file: bytes) -> tuple[bytes, int | None]:
+    """The same in the footer, which stands before its length and the magic at the end."""
+    (length,) = struct.unpack_from("<i", file, len(file) - 10)
+    start = len(file) - 10 - length
+    if length <= 0 or start < 0:
+        raise struct.error("a footer outside the file")
+    footer = start + struct.unpack_from("<I", file, start)[0]
+    return file, _subtable(file, footer, 1)
+
+
+def _endianness(schema: tuple[bytes, int | None]) -> int:
+    """0 is little, 1 is big."""
+    buffer, table = schema
+    at = None if table is None else _field(buffer, table, 0)
+    return 0 if at is None else struct.unpack_from("<h", buffer, at)[0]
+
+
+def _subtable(buffer: bytes, table: int, index: int) -> int | None:
+    at = _field(buffer, table, index)
+    return None if at is None else at + struct.unpack_from("<I", buffer, at)[0]
 
 
 def _field(buffer: bytes, table: int, index: int) -> int | None:
