@@ -317,7 +317,7 @@ function run(request)
         elseif haskey(STREAMING, op)
             base64(STREAMING[op](), given, split)
         elseif haskey(OVER_NATS, op)
-            OVER_NATS[op](given, () -> say(["seq" => seq, "ready" => true]))
+            OVER_NATS[op](given, () -> say(Pair{String,Any}["seq" => seq, "ready" => true]))
         elseif haskey(PLAIN, op)
             PLAIN[op](given)
         else

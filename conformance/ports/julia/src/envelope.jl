@@ -336,7 +336,7 @@ function encode(envelope::MessageEnvelope)
         head, tail = entry(envelope.dialect, payload)
         print(out, head)
         if payload.transport == "link" && payload.data isa String && is_url(payload.data)
-            print(out, write_json(payload.data)[2:end-1])
+            print(out, chop(write_json(payload.data); head = 1, tail = 1))
         elseif payload.transport == "direct" && payload.data isa Vector{UInt8}
             write(out, encode_base64(payload.data))
         else

@@ -15,10 +15,9 @@ mutable struct Stream
 end
 
 function Stream(host, port; connect = 5.0, silence = 30.0, total = Inf)
-    host = strip(host, ['[', ']'])
-    literal = tryparse(IPAddr, host)
-    addresses = literal !== nothing ? [literal] : host == "localhost" ? [ip"127.0.0.1", ip"::1"] : try
-        getalladdrinfo(String(host))
+    host = String(strip(host, ['[', ']']))
+    addresses = is_ipv4(host) || is_ipv6(host) ? [parse(IPAddr, host)] : host == "localhost" ? [ip"127.0.0.1", ip"::1"] : try
+        getalladdrinfo(host)
     catch
         throw(Unreachable("the host is not known"))
     end

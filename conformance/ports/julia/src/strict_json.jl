@@ -227,9 +227,16 @@ function number_at(r::Reader, place::Place)
         typemin(Int64) <= number <= typemax(Int64) && return Int64(number)
         number <= typemax(UInt64) && number >= 0 && return UInt64(number)
     end
-    number = parse(Float64, digits)
+    number = nearest_double(digits)
     isinf(number) && throw(BridgeError(:invalid_json, "TYPE-4", "a number overflows a double", place.first - 1))
     return number
+end
+
+"Base's own reading gives up where C's reports a range error, which it does for subnormal and vanishing numbers too."
+function nearest_double(digits)
+    number = tryparse(Float64, digits)
+    number === nothing || return number
+    return setprecision(() -> Float64(parse(BigFloat, digits)), BigFloat, 4096)
 end
 
 "The value of JSON text."
