@@ -40,6 +40,7 @@ def read(raw: bytes) -> pa.Table:
         if _endianness(_schema_of_file(raw) if is_file else _schema_of_stream(raw)):
             raise BridgeError("invalid_table", "TYPE-6", "the Arrow data is big-endian")
         reader = pa.ipc.open_file(raw) if is_file else pa.ipc.open_stream(raw)
+        _check_batches(raw[8 : _footer(raw)] if is_file else raw, sum(map(_nodes, reader.schema.types)))
         table = reader.read_all()
         for column in table.columns:
             _check(column)
@@ -76,6 +77,42 @@ def _without_date64(kind: pa.DataType) -> pa.DataType:
     return kind
 
 
+def _nodes(kind: pa.DataType) -> int:
+    """How many field nodes a batch has for a column of this type."""
+    import pyarrow as pa
+    import pyarrow.types as is_
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return _nodes(kind.storage_type)
+    if is_.is_dictionary(kind):
+        return 1
+    return 1 + sum(_nodes(kind.field(index).type) for index in range(kind.num_fields))
+
+
+def _check_batches(stream: bytes, expected: int) -> None:
+    """pyarrow ignores what a record batch has beyond its schema: another column, say."""
+    at = 0
+    while at + 4 <= len(stream):
+        if stream[at : at + 4] == b"\xff\xff\xff\xff":
+            at += 4
+        (length,) = struct.unpack_from("<i", stream, at)
+        at += 4
+        if length <= 0:
+            return
+        message = at + struct.unpack_from("<I", stream, at)[0]
+        kind, body = _field(stream, message, 1), _field(stream, message, 3)
+        if kind is not None and stream[kind] == 3:  # RecordBatch
+            batch = _subtable(stream, message, 2)
+            nodes = None if batch is None else _subtable(stream, batch, 1)
+            count = 0 if nodes is None else struct.unpack_from("<I", stream, nodes)[0]
+            if count != expected:
+                raise BridgeError("invalid_table", "TYPE-6", f"a batch has {count} field nodes, its schema {expected}")
+        body_len = 0 if body is None else struct.unpack_from("<q", stream, body)[0]
+        if body_len < 0:
+            raise struct.error("a body of negative length")
+        at += length + body_len
+
+
 # The endianness is looked up in the schema, because a reader may swap silently.
 
 
@@ -87,13 +124,19 @@ def _schema_of_stream(stream: bytes) -> tuple[bytes, int | None]:
 
 
 def _schema_of_file(file: bytes) -> tuple[bytes, int | None]:
-    """The same in the footer, which stands before its length and the magic at the end."""
-    (length,) = struct.unpack_from("<i", file, len(file) - 10)
-    start = len(file) - 10 - length
-    if length <= 0 or start < 0:
-        raise struct.error("a footer outside the file")
+    """The same in the footer."""
+    start = _footer(file)
     footer = start + struct.unpack_from("<I", file, start)[0]
     return file, _subtable(file, footer, 1)
+
+
+def _footer(file: bytes) -> int:
+    """Where the footer begins, which stands before its length and the magic at the end."""
+    (length,) = struct.unpack_from("<i", file, len(file) - 10)
+    start = len(file) - 10 - length
+    if length <= 0 or start < 8:
+        raise struct.error("a footer outside the file")
+    return start
 
 
 def _endianness(schema: tuple[bytes, int | None]) -> int:
