@@ -108,7 +108,10 @@ class TinyPlik(BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.wfile.write(body)
+        except ConnectionError:
+            pass  # a client may leave when it has seen enough
 
     def answer_json(self, value):
         self.answer(200, json.dumps(value).encode(), Content_Type="text/plain; charset=utf-8")

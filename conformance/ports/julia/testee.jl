@@ -7,7 +7,8 @@ include(joinpath(@__DIR__, "src", "NATSBridge.jl"))
 module Testee
 
 using ..NATSBridge
-using ..NATSBridge: FIELDS, Decoder, Encoder, Reader, Upload, check_publish, check_subscribe, finish!, update!
+using ..NATSBridge: Client, FIELDS, Decoder, Encoder, check_publish, check_subscribe, decode, encode, finish!,
+    next_message, reply, request, subscribe, update!
 const NB = NATSBridge
 
 const MOST_INLINE = 65_536  # bytes that are answered in hex; more are answered by their digest

@@ -16,8 +16,9 @@ over https, and connections and messages of NATS.jl are taken. Written from SPEC
 """
 module NATSBridge
 
-export BridgeError, Client, Download, MessageEnvelope, MessagePayload, NATSMessage, Plik, Policy, decode, encode,
-    next_message, plik_oneshot_upload, plik_upload, publish, reply, request, smartreceive, smartsend, subscribe, unsubscribe
+# Without the names that NATS.jl and others export too: NATSBridge.request, NATSBridge.decode, …
+export BridgeError, Download, MessageEnvelope, MessagePayload, Plik, Policy, plik_oneshot_upload, plik_upload,
+    smartreceive, smartsend
 
 const VERSION_TEXT = "0.1.0"
 
