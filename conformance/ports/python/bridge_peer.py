@@ -113,7 +113,8 @@ def plain(value):
 
 
 def refusal(error):
-    return {"clause": error.clause, "offset": error.offset, "message": str(error)}
+    offset = error.offset if error.data_offset is None else error.data_offset
+    return {"clause": error.clause, "offset": offset, "message": str(error)}
 
 
 def camel_fields(envelope):

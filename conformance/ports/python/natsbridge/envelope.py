@@ -248,6 +248,7 @@ def _data(payload: MessagePayload, value: Value | None, item: Value, body: bytes
         # Characters outside ASCII are wrong at their own offset, whatever bytes stand for them.
         return strict_base64.decode(value.held.encode())
     except BridgeError as error:
+        error.data_offset = error.offset
         error.offset = _source_offset(body, value, error.offset)
         raise
 

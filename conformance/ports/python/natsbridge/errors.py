@@ -32,3 +32,4 @@ class BridgeError(Exception):
         assert kind in KINDS, kind
         self.kind, self.clause, self.offset = kind, clause, offset
         self.needed, self.limit = needed, limit
+        self.data_offset: int | None = None
