@@ -219,6 +219,9 @@ function data_at(r, payload, place)
     if payload.transport == "link"
         text = place.kind == :string ? string_at(r, place.first, place.last) : ""
         is_url(text) || fail(r, "the link is no absolute http or https URL", place.first, "LINK-1")
+        at_place(place.first) do
+            parse_link(text)  # one that no policy can allow is none
+        end
         return text
     end
     inline = payload.type in INLINE_TYPES
@@ -231,7 +234,16 @@ function data_at(r, payload, place)
         return decode_base64(text)
     catch error
         error isa BridgeError || rethrow()
-        at = source_offset(r, place.first + 1, error.offset)
+        at_place(() -> throw(error), source_offset(r, place.first + 1, error.offset))
+    end
+end
+
+"Runs `f`; what it refuses is refused at `at`."
+function at_place(f, at)
+    try
+        return f()
+    catch error
+        error isa BridgeError || rethrow()
         throw(BridgeError(error.kind, error.clause, error.message, at - 1))
     end
 end

@@ -3,7 +3,7 @@
 from binascii import hexlify
 from hashlib import sha256
 
-from . import strict_base64, strict_json
+from . import policy, strict_base64, strict_json
 from .errors import BridgeError
 
 # The twelve text fields of a message: attribute (which is the snake_case key), camelCase key.
@@ -246,6 +246,11 @@ def _data(reader, payload, place):
         url = reader.string(start)[0] if body[start] == 34 else ""
         if not is_url(url):
             raise BridgeError("invalid_payload", "LINK-1", "the link is no absolute http or https URL", start)
+        try:
+            policy.parse_link(url)  # one that no policy can allow is none
+        except BridgeError as error:
+            error.offset = start
+            raise
         return url
     inline = payload.type in INLINE_TYPES
     if body[start] in b"{[" and inline:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from . import strict_base64
 from .errors import BridgeError
+from .policy import parse_link
 from .strict_json import Value, compact, parse, to_python
 
 Dialect = Literal["camel", "snake"]
@@ -51,7 +52,7 @@ MAX_SIZE = 2**63 - 1
 MAX_MESSAGE_LEN = 64 * 1024 * 1024  # chosen; NATS itself allows no more than that
 MAX_PAYLOADS = 4096  # chosen
 JSON_SPACE = " \t\n\r"
-_URL = re.compile(r"https?://[^/?#]", re.I)  # absolute, with a host; what may be fetched is the policy's
+_URL = re.compile(r"https?://[^/?#]", re.I)
 
 
 @dataclass
@@ -236,6 +237,11 @@ def _data(payload: MessagePayload, value: Value | None, item: Value, body: bytes
     if payload.transport == "link":
         if value.kind != "string" or not _URL.match(value.held):
             raise BridgeError(kind, "LINK-1", "the link is no absolute http or https URL", value.start)
+        try:
+            parse_link(value.held)  # one that no policy can allow is none
+        except BridgeError as error:
+            error.offset = value.start
+            raise
         return value.held
     inline = payload.type in INLINE_TYPES
     if value.kind in ("object", "array") and inline:
