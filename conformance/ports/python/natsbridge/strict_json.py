@@ -1,7 +1,14 @@
 """Strict JSON (ENV-R1, ENV-R2) that keeps what `json` throws away: byte offsets, the order of
 keys, duplicate keys and the exact text of numbers."""
 
+from __future__ import annotations
+
+import json
+import math
 import re
+from typing import Any, NoReturn
+
+from .errors import BridgeError
 
 MAX_DEPTH = 128
 I64_MIN, U64_MAX = -(2**63), 2**64 - 1
@@ -14,17 +21,6 @@ _SHORT = {ord(k): v for k, v in zip('"\\/bfnrt', '"\\/\b\f\n\r\t')}
 _LITERALS = ((b"true", True), (b"false", False), (b"null", None))
 
 
-class PeerError(Exception):
-    """A refusal: the clause it rests on and, where there is one, the byte offset."""
-
-    def __init__(self, clause, message, offset=None):
-        super().__init__(message)
-        self.clause, self.offset = clause, offset
-
-    def as_json(self):
-        return {"clause": self.clause, "offset": self.offset, "message": str(self)}
-
-
 class Value:
     """One JSON value with its slice of the text. `held` is a list of (key, key offset, Value)
     for an object, a list of Values for an array, a str for a string, the digits for a number,
@@ -32,27 +28,26 @@ class Value:
 
     __slots__ = ("kind", "start", "end", "held")
 
-    def __init__(self, kind, start, end, held):
+    def __init__(self, kind: str, start: int, end: int, held: Any) -> None:
         self.kind, self.start, self.end, self.held = kind, start, end, held
 
 
-def parse(text, clause="ENV-R1", depth_clause="ENV-R2"):
-    """The one value that `text` (bytes) is, or a PeerError."""
+def parse(text: bytes, kind: str = "malformed", clause: str = "ENV-R1", depth_clause: str = "ENV-R2") -> Value:
+    """The one value that `text` is, or a `BridgeError` of the given kind."""
     try:
         text.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise PeerError(clause, "invalid UTF-8", error.start) from None
-    return _Parser(text, clause, depth_clause).document()
+        raise BridgeError(kind, clause, "invalid UTF-8", error.start) from None
+    return _Parser(text, kind, clause, depth_clause).document()
 
 
-def to_python(value, errors=None):
-    """Plain Python for a Value (TYPE-4): the last of equal keys wins, integers that fit 64 bits are
-    exact, other numbers are doubles. A double that overflows is refused, or, where a list `errors`
-    is given, noted there and read as None."""
+def to_python(value: Value) -> Any:
+    """Plain Python for a `Value` (TYPE-4): the last of equal keys wins, integers that fit 64 bits are
+    exact, other numbers are doubles, and one that overflows a double is refused."""
     if value.kind == "object":
-        return {key: to_python(member, errors) for key, _, member in value.held}
+        return {key: to_python(member) for key, _, member in value.held}
     if value.kind == "array":
-        return [to_python(item, errors) for item in value.held]
+        return [to_python(item) for item in value.held]
     if value.kind != "number":
         return value.held
     digits = value.held
@@ -61,35 +56,54 @@ def to_python(value, errors=None):
         if I64_MIN <= number <= U64_MAX:
             return number
     number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        error = PeerError("TYPE-4", "a number overflows a double", value.start)
-        if errors is None:
-            raise error
-        errors.append(error)
-        return None
+    if math.isinf(number):
+        raise BridgeError("invalid_json", "TYPE-4", "a number overflows a double", value.start)
     return number
 
 
+def compact(value: Any) -> str:
+    """ENV-W2, ENV-W3, ENV-W7: compact raw UTF-8, or a `BridgeError` of kind `invalid_input` for what JSON
+    cannot say or no reader takes: keys that are no strings, infinities and NaN, lone surrogates,
+    objects of other types, and nesting deeper than 128."""
+    try:
+        _check(value, 1)
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BridgeError("invalid_input", "ENV-W3", f"the value cannot be written as JSON: {error}") from None
+    return text
+
+
+def _check(value: Any, depth: int) -> None:
+    if isinstance(value, (dict, list, tuple)):
+        if depth > MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
+        if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
+            raise TypeError("keys must be strings")
+        for item in value.values() if isinstance(value, dict) else value:
+            _check(item, depth + 1)
+
+
 class _Parser:
-    def __init__(self, text, clause, depth_clause):
+    def __init__(self, text: bytes, kind: str, clause: str, depth_clause: str) -> None:
         self.text, self.at = text, 0
-        self.clause, self.depth_clause = clause, depth_clause
+        self.kind, self.clause, self.depth_clause = kind, clause, depth_clause
 
-    def fail(self, message, at=None):
-        raise PeerError(self.clause, message, self.at if at is None else at)
+    def fail(self, message: str, at: int | None = None) -> NoReturn:
+        raise BridgeError(self.kind, self.clause, message, self.at if at is None else at)
 
-    def space(self):
+    def space(self) -> None:
         self.at = _SPACE.match(self.text, self.at).end()
 
-    def peek(self):
+    def peek(self) -> bytes:
         return self.text[self.at : self.at + 1]
 
-    def expect(self, byte):
+    def expect(self, byte: bytes) -> None:
         if self.peek() != byte:
             self.fail(f"expected {byte.decode()}")
         self.at += 1
 
-    def document(self):
+    def document(self) -> Value:
         self.space()
         value = self.value(1)
         self.space()
@@ -97,11 +111,11 @@ class _Parser:
             self.fail("bytes after the value")
         return value
 
-    def value(self, depth):
+    def value(self, depth: int) -> Value:
         start, byte = self.at, self.peek()
         if byte in (b"{", b"["):
             if depth > MAX_DEPTH:
-                raise PeerError(self.depth_clause, "nested too deeply", start)
+                raise BridgeError(self.kind, self.depth_clause, "nested too deeply", start)
             self.at += 1
             kind, held = ("object", self.members(depth)) if byte == b"{" else ("array", self.items(depth))
             return Value(kind, start, self.at, held)
@@ -118,7 +132,7 @@ class _Parser:
         self.at = match.end()
         return Value("number", start, self.at, match.group().decode())
 
-    def members(self, depth):
+    def members(self, depth: int) -> list[tuple[str, int, Value]]:
         held = []
         self.space()
         if self.peek() == b"}":
@@ -140,7 +154,7 @@ class _Parser:
                 return held
             self.expect(b",")
 
-    def items(self, depth):
+    def items(self, depth: int) -> list[Value]:
         held = []
         self.space()
         if self.peek() == b"]":
@@ -155,7 +169,7 @@ class _Parser:
                 return held
             self.expect(b",")
 
-    def string(self):
+    def string(self) -> str:
         self.at += 1
         parts = []
         while True:
@@ -172,7 +186,7 @@ class _Parser:
                 self.fail("a raw control character in a string")
             parts.append(self.escape())
 
-    def escape(self):
+    def escape(self) -> str:
         start = self.at
         letter = self.text[start + 1 : start + 2]
         if letter == b"u":
@@ -192,7 +206,7 @@ class _Parser:
         self.at += 2
         return _SHORT[letter[0]]
 
-    def hex4(self, start):
+    def hex4(self, start: int) -> int:
         match = _HEX4.match(self.text, start + 2)
         if not match:
             self.fail("a broken \\u escape", start)
