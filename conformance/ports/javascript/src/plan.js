@@ -1,0 +1,47 @@
+// Direct or link (PLAN-): a pure function of sizes and limits.
+
+import { NatsBridgeError } from "./errors.js";
+
+/**
+ * The transport of every payload, in order.
+ *
+ * `payloads` are { size, directLength, linkLength }: raw bytes, and the bytes of the entry by either transport
+ * (`linkLength` null: cannot be a link). `baseLength` is the message without entries and commas; `maxPayload` is
+ * what the server takes, or null where that is not known.
+ *
+ * @returns {("direct" | "link")[]}
+ * @throws {NatsBridgeError} `no_store`, `too_large`, with `needed` and `limit`
+ */
+export function plan({ payloads, threshold, maxPayload, baseLength, hasStore }) {
+  const transports = payloads.map(({ size, linkLength }) => {
+    if (BigInt(size) < BigInt(threshold)) return "direct";
+    if (!hasStore || linkLength === null) {
+      throw new NatsBridgeError("no_store", "a payload reaches the threshold, and there is no file server for it", {
+        clause: "PLAN-6", needed: size, limit: threshold,
+      });
+    }
+    return "link";
+  });
+  if (maxPayload === null) return transports;
+
+  let needed = baseLength + Math.max(0, payloads.length - 1);
+  payloads.forEach(({ directLength, linkLength }, i) => {
+    needed += transports[i] === "link" ? linkLength : directLength;
+  });
+  const saving = ({ directLength, linkLength }) => (linkLength === null ? 0 : directLength - linkLength);
+  // Most saved first; the sort is stable, so the first of equals stays first.
+  const candidates = [...payloads.keys()]
+    .filter((i) => hasStore && transports[i] === "direct" && saving(payloads[i]) > 0)
+    .sort((a, b) => saving(payloads[b]) - saving(payloads[a]));
+  for (const i of candidates) {
+    if (needed <= maxPayload) break;
+    transports[i] = "link";
+    needed -= saving(payloads[i]);
+  }
+  if (needed > maxPayload) {
+    throw new NatsBridgeError("too_large", `the message needs ${needed} bytes, the server takes ${maxPayload}`, {
+      clause: "PLAN-5", needed, limit: maxPayload,
+    });
+  }
+  return transports;
+}
