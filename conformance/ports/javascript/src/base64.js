@@ -76,15 +76,17 @@ export function decodeBase64(characters) {
   return body;
 }
 
-/** Decodes characters that come in pieces: `push` each, then `finish`, which finds what is missing at the end. */
+/**
+ * Decodes characters that come in pieces: `push` each, then `finish`, which finds what is missing at the end. The offset
+ * of an error is that of the first character with which no valid text can go on.
+ */
 export class Base64Decoder {
   #length = 0; // characters so far
   #count = 0; // characters of the open group of four
   #bits = 0; // their values
   #alphabet = 0; // STANDARD or URL_SAFE once one was seen
   #padding = 0;
-  #lineEnd = -1; // where the line end began
-  #newline = false; // whether its LF has come
+  #lineEnd = 0; // CR or LF: the last character, once the line end has begun
 
   /** The bytes that are settled. */
   push(piece) {
@@ -92,7 +94,7 @@ export class Base64Decoder {
     let to = 0;
     let at = 0;
     while (at < piece.length) {
-      if (this.#count === 0 && this.#padding === 0 && this.#lineEnd < 0) {
+      if (this.#count === 0 && this.#padding === 0 && this.#lineEnd === 0) {
         const start = at;
         let alphabet = this.#alphabet;
         for (; at + 4 <= piece.length; at += 4) {
@@ -118,12 +120,10 @@ export class Base64Decoder {
     const offset = this.#length++;
     const value = VALUES[byte];
     const isSymbol = (value & OUTSIDE) !== OUTSIDE;
-    if (this.#lineEnd >= 0) {
-      if (byte === LF && !this.#newline) {
-        this.#newline = true;
-        return to;
-      }
-      throw outside(this.#lineEnd);
+    if (this.#lineEnd !== 0) {
+      if (this.#lineEnd !== CR || byte !== LF) throw outside(offset);
+      this.#lineEnd = LF;
+      return to;
     }
     if (isSymbol && this.#padding === 0) return this.#symbol(value, offset, out, to);
     if (byte !== PAD && byte !== LF && byte !== CR && this.#padding === 0) throw outside(offset);
@@ -134,8 +134,7 @@ export class Base64Decoder {
     } else {
       if (this.#padding > 0 && this.#padding < this.#due()) throw badPadding(offset);
       if (byte !== LF && byte !== CR) throw outside(offset);
-      this.#lineEnd = offset;
-      this.#newline = byte === LF;
+      this.#lineEnd = byte;
     }
     return to;
   }
@@ -172,8 +171,8 @@ export class Base64Decoder {
 
   /** Checks the end. */
   finish() {
-    if (this.#lineEnd >= 0) {
-      if (!this.#newline) throw outside(this.#lineEnd);
+    if (this.#lineEnd !== 0) {
+      if (this.#lineEnd === CR) throw outside(this.#length); // a CR wants its LF
       return;
     }
     this.#checkGroup(this.#length);

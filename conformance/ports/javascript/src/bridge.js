@@ -147,10 +147,11 @@ export class Bridge {
   /**
    * Sends a request and waits for its reply, which is matched by its `correlationId` (REQ-1, REQ-3).
    *
-   * @param {object} [options] those of `send` and `receive`, and `timeout` in ms (10,000)
+   * @param {object} [options] those of `send` and `receive`, `timeout` in ms (10,000), and `read`, which is given the NATS
+   *   message of the reply instead of `receive`
    * @throws {NatsBridgeError} `no_responders`, `timeout`, and those of `send` and `receive`
    */
-  async request(subject, payloads, { timeout = REQUEST_MS, ...options } = {}) {
+  async request(subject, payloads, { timeout = REQUEST_MS, read = (message) => this.receive(message, options), ...options } = {}) {
     const inbox = options.replyTo || createInbox();
     checkSubject(inbox);
     const replies = await this.subscribe(inbox);
@@ -165,7 +166,7 @@ export class Bridge {
         if (message.headers?.code === 503 && message.data.length === 0) {
           throw new NatsBridgeError("no_responders", "nobody listens on the subject", { clause: "REQ-1", retryable: true });
         }
-        if (decodeEnvelope(message.data).correlationId === sent.correlationId) return await this.receive(message, options);
+        if (isReplyTo(sent, message.data)) return await read(message);
       }
       throw late
         ? new NatsBridgeError("timeout", `no reply within ${timeout} ms`, { clause: "REQ-3" })
@@ -241,6 +242,15 @@ async function receiveWith(message, { fileserverUrl, allowOrigins = [], fileserv
     return policy;
   };
   return open(message, { policyFor, handler: fileserverDownloadHandler, ...options });
+}
+
+/** Whatever cannot be read may be the reply, and is let through to be reported. */
+function isReplyTo(sent, body) {
+  try {
+    return decodeEnvelope(body).correlationId === sent.correlationId;
+  } catch {
+    return true;
+  }
 }
 
 function storeFor({ fileserverUrl, fileserverUploadHandler, ttl, oneShot }) {

@@ -88,7 +88,7 @@ function boundOf({ size, metadata }, limit) {
 async function readBody(reply, bound, heard) {
   const encoded = reply.headers.has("content-encoding"); // a browser's own: the length is not that of the bytes
   const announced = encoded ? null : reply.headers.get("content-length");
-  const tooLong = () => new NatsBridgeError("too_long", `more than ${bound} bytes`, { clause: "RETRY-4", limit: bound });
+  const tooLong = () => new NatsBridgeError("too_long", `more than ${bound} bytes`, { clause: "VER-3", limit: bound });
   if (announced !== null && Number(announced) > bound) throw tooLong();
   const pieces = [];
   let length = 0;

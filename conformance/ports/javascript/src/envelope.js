@@ -199,7 +199,7 @@ class EnvelopeReader {
     if (payload.transport === "link") {
       const url = kind === "string" ? scanner.textOf(span) : "";
       if (kind !== "string") wrong("LINK-1", "the link is not a string", at);
-      else if (!/^https?:\/\/./i.test(url)) wrong("LINK-1", "the link is not an http or https URL", at);
+      else if (!/^https?:\/\/[^/?#]/i.test(url)) wrong("LINK-1", "the link is not an http or https URL", at);
       else payload.url = url;
     } else if (kind === "string") {
       // Views of the message: nothing is copied unless there are escapes.

@@ -24,23 +24,28 @@ export function plan({ payloads, threshold, maxPayload, baseLength, hasStore }) 
   });
   if (maxPayload === null) return transports;
 
-  let needed = baseLength + Math.max(0, payloads.length - 1);
-  payloads.forEach(({ directLength, linkLength }, i) => {
-    needed += transports[i] === "link" ? linkLength : directLength;
+  // BigInts, so that no sizes lose their last bits.
+  const lengths = payloads.map(({ directLength, linkLength }) => ({
+    direct: BigInt(directLength),
+    link: linkLength === null ? null : BigInt(linkLength),
+  }));
+  let needed = BigInt(baseLength) + BigInt(Math.max(0, payloads.length - 1));
+  lengths.forEach((length, i) => {
+    needed += length[transports[i]];
   });
-  const saving = ({ directLength, linkLength }) => (linkLength === null ? 0 : directLength - linkLength);
+  const saving = ({ direct, link }) => (link === null || link > direct ? 0n : direct - link);
   // Most saved first; the sort is stable, so the first of equals stays first.
-  const candidates = [...payloads.keys()]
-    .filter((i) => hasStore && transports[i] === "direct" && saving(payloads[i]) > 0)
-    .sort((a, b) => saving(payloads[b]) - saving(payloads[a]));
+  const candidates = [...lengths.keys()]
+    .filter((i) => hasStore && transports[i] === "direct" && saving(lengths[i]) > 0n)
+    .sort((a, b) => Number(saving(lengths[b]) > saving(lengths[a])) - Number(saving(lengths[b]) < saving(lengths[a])));
   for (const i of candidates) {
     if (needed <= maxPayload) break;
     transports[i] = "link";
-    needed -= saving(payloads[i]);
+    needed -= saving(lengths[i]);
   }
   if (needed > maxPayload) {
     throw new NatsBridgeError("too_large", `the message needs ${needed} bytes, the server takes ${maxPayload}`, {
-      clause: "PLAN-5", needed, limit: maxPayload,
+      clause: "PLAN-5", needed: needed <= Number.MAX_SAFE_INTEGER ? Number(needed) : needed, limit: maxPayload,
     });
   }
   return transports;

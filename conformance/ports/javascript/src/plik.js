@@ -1,6 +1,6 @@
 // The Plik file server: uploads, their links, and taking them back (LINK-3 to LINK-5).
 
-import { bytesOf, utf8 } from "./bytes.js";
+import { bytesOf } from "./bytes.js";
 import { NatsBridgeError } from "./errors.js";
 import { readJson } from "./json.js";
 import { KEPT_SECONDS, UPLOAD_MS } from "./limits.js";
@@ -27,7 +27,7 @@ export class Plik {
 
   /** An upper bound for the characters of an upload's link. */
   urlBound(dataname) {
-    return Math.max(this.server.length, MAX_DOMAIN) + "/file/".length + 2 * (MAX_ID + 1) + 3 * utf8(fileName(dataname)).length;
+    return Math.max(this.server.length, MAX_DOMAIN) + "/file/".length + 2 * (MAX_ID + 1) + 3 * fileName(dataname).length;
   }
 
   /**
@@ -174,10 +174,9 @@ function segment(name) {
   return encodeURIComponent(name).replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
-/** The name for the server, which keeps the last part of a path only; the real one is in the envelope. */
+/** A name that any server keeps as it is; the real one is in the envelope. */
 function fileName(dataname) {
-  const name = [...dataname.toWellFormed()].slice(0, 100).join("").replace(/[\p{Cc}/\\"]/gu, "_");
-  return /^\.*$/.test(name) ? "payload" : name;
+  return dataname.replace(/[^A-Za-z0-9._-]/gu, "_").slice(0, 100).replace(/^\.+|\.+$/g, "") || "payload";
 }
 
 function refused(message, details) {

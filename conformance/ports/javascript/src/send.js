@@ -1,6 +1,6 @@
 // A message on its way out: values to bytes, plan, uploads, envelope.
 
-import { uuid } from "./bytes.js";
+import { bytesOf, uuid } from "./bytes.js";
 import { baseLength, directLength, encodeEnvelope, entryLength } from "./envelope.js";
 import { NatsBridgeError } from "./errors.js";
 import { DEFAULT_THRESHOLD, URL_LIMIT } from "./limits.js";
@@ -67,22 +67,24 @@ export async function prepare(subject, payloads, { dialect = "camel", metadata =
         clause: "PLAN-7", needed: body.length, limit: maxPayload,
       });
     }
-    return { envelope: sent(envelope), body, undo };
+    return { envelope: sent(envelope, body.length), body, undo };
   } catch (error) {
     await undo();
     throw error;
   }
 }
 
-/** One payload with its raw bytes, from `{ dataname, data, type, metadata }` or `[dataname, data, type]`. */
+/**
+ * One payload with its raw bytes, from `{ dataname, data, type, metadata }` or `[dataname, data, type]`; `bytes` for
+ * `data` are raw bytes that are there already, those of a received payload for example.
+ */
 async function itemOf(payload) {
-  const [dataname, data, type, metadata] = Array.isArray(payload)
-    ? payload
-    : [payload?.dataname, payload?.data, payload?.type, payload?.metadata];
+  const [dataname, data, type] = Array.isArray(payload) ? payload : [payload?.dataname, payload?.data, payload?.type];
+  const { metadata = {}, bytes } = Array.isArray(payload) ? {} : payload ?? {};
   if (typeof dataname !== "string" || typeof type !== "string") {
     throw new NatsBridgeError("invalid_input", "a payload is { dataname, data, type } or [dataname, data, type]", { clause: "FACADE-1" });
   }
-  return { id: uuid(), dataname, type, metadata: metadata ?? {}, bytes: await serialise(type, data) };
+  return { id: uuid(), dataname, type, metadata, bytes: bytes === undefined ? await serialise(type, data) : bytesOf(bytes) };
 }
 
 /** The payload as a link, with what ENV-W8 adds to its metadata. */
@@ -96,7 +98,7 @@ export function linked(item, url, digest, expiresAt) {
 }
 
 /** What the caller gets: `data` is the bytes of a direct payload and the link of a link payload. */
-function sent(envelope) {
+function sent(envelope, byteLength) {
   const payloads = envelope.payloads.map(({ bytes, url, ...payload }) => ({
     ...payload,
     transport: url === undefined ? "direct" : "link",
@@ -104,7 +106,7 @@ function sent(envelope) {
     size: bytes.length,
     data: url ?? bytes,
   }));
-  return { ...envelope, payloads };
+  return { ...envelope, payloads, byteLength };
 }
 
 /** A store behind the handler that a caller gave; it answers with the upload's `url` at least (LINK-2). */

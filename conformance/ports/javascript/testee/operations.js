@@ -292,17 +292,9 @@ async function take(bridge, { subject, count, timeout_ms: timeout }, ready, each
 }
 
 function readSent({ dataname, type, data, json, text }) {
-  const value = text !== undefined ? readString(text) : json !== undefined ? readJson(readBytes(json), { maps: true }) : readBytes(data);
-  return { dataname: readString(dataname), type: readString(type), data: data === undefined ? value : preSerialised(readString(type), value) };
-}
-
-/** `data` is bytes whatever the type; the port wants a value. */
-function preSerialised(type, bytes) {
-  switch (type) {
-    case "text": return new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes);
-    case "dictionary": case "jsontable": return readJson(bytes, { maps: true });
-    default: return bytes;
-  }
+  const head = { dataname: readString(dataname), type: readString(type) };
+  if (data !== undefined) return { ...head, bytes: readBytes(data) };
+  return { ...head, data: text !== undefined ? readString(text) : readJson(readBytes(json), { maps: true }) };
 }
 
 const OPTIONS = ["correlation_id", "msg_purpose", "sender_name", "receiver_name", "receiver_id", "reply_to", "reply_to_msg_id"];
