@@ -61,6 +61,8 @@ export async function readValue(type, bytes, { maps = false } = {}) {
     case "arrowtable":
       if (beginsWith(bytes, "[")) return { kind: "rows", value: readJsonRows(bytes, { maps }) }; // TYPE-7
       return { kind: "table", value: (await import("./table.js")).readTable(bytes) };
+    case "":
+      throw new NatsBridgeError("invalid_payload", "the payload has no type", { clause: "ENV-R8" });
     default:
       return { kind: "bytes", value: bytes };
   }

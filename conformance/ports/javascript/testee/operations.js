@@ -12,7 +12,7 @@ import { generator, isRetryableStatus, retryDelay } from "../src/retry.js";
 import { checkSubject, replyFields, replySubject } from "../src/subjects.js";
 import { formatTimestamp, parseTimestamp } from "../src/timestamp.js";
 import { verify } from "../src/verify.js";
-import { Bridge, NatsBridgeError } from "natsbridge";
+import { Bridge, NatsBridgeError } from "../src/index.js";
 import { concat, cut, readBytes, readInteger, readString, showBytes, showInteger, showJson, showString } from "./protocol.js";
 import { showTable } from "./table_json.js";
 
