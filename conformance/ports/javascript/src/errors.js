@@ -9,7 +9,6 @@
  * | `limit` | larger, deeper or more numerous than the limits allow |
  * | `invalid_payload` | one payload's entry is unusable; the others can be read |
  * | `invalid_base64`, `invalid_text`, `invalid_json`, `invalid_table` | its bytes are not what its type says |
- * | `wrong_type` | it was asked for as something that its type is not |
  * | `digest_mismatch` | complete, but not the bytes whose SHA-256 the message gives |
  * | `cut_short`, `too_long` | a download with fewer or more bytes than it should have |
  * | `link_refused` | the link leads where this receiver has not allowed it to lead |
@@ -19,7 +18,8 @@
  * | `too_large`, `no_store` | the message cannot fit the server's limit; a payload needs a store and there is none |
  * | `invalid_subject`, `invalid_input` | the caller's arguments |
  * | `timeout`, `no_responders` | no answer in time; nobody listens |
- * | `connection`, `unconfirmed` | no NATS connection; the message was handed over and its fate is unknown |
+ * | `connection`, `permission_denied` | no NATS connection; the server does not allow to publish there |
+ * | `unconfirmed` | the message was handed over and its fate is unknown: sending again may deliver twice |
  *
  * No text holds payload bytes, credentials or a full link.
  */
