@@ -14,6 +14,7 @@ import { checkSubject, replyFields, replySubject } from "./subjects.js";
 const NATS_URL = "nats://localhost:4222";
 const FILESERVER_URL = "http://localhost:8080";
 const CONNECT_MS = 5000;
+const CONFIRM_MS = 10_000;
 const REQUEST_MS = 10_000;
 const SENDER_ID = uuid(); // of `smartsend`
 
@@ -33,6 +34,7 @@ export class Bridge {
   #store;
   #ownsConnection = false;
   #senderId = uuid();
+  #unconfirmed = new Set(); // how to tell each waiting send that the connection is gone
 
   /**
    * Over a connection that the caller has; closing it stays with the caller.
@@ -42,6 +44,9 @@ export class Bridge {
    */
   constructor(connection, { brokerURL = "", ...options } = {}) {
     this.#connection = connection;
+    connection.closed().then(() => {
+      for (const fail of this.#unconfirmed) fail(new NatsBridgeError("connection", "the NATS connection was closed"));
+    });
     this.#options = { ...options, brokerURL: withoutCredentials(brokerURL) };
     this.#store = storeFor(options);
     new Policy(options.allowOrigins); // a mistake shows here, not at the first link
@@ -106,7 +111,7 @@ export class Bridge {
     }
     // From here on the client may deliver it, after a reconnect too: the uploads stay (LINK-6).
     try {
-      await this.#connection.flush();
+      await this.#confirmed();
     } catch (cause) {
       throw new NatsBridgeError("unconfirmed", "handed to the NATS client; whether it arrived is not known", { clause: "LINK-6", cause });
     } finally {
@@ -122,6 +127,25 @@ export class Bridge {
   }
 
   /**
+   * Waits until the server has handled everything so far. The client's own flush never ends where the connection is
+   * closed meanwhile, and waits through all of its reconnects.
+   */
+  async #confirmed() {
+    let fail, timer;
+    try {
+      await new Promise((resolve, reject) => {
+        fail = reject;
+        this.#unconfirmed.add(fail);
+        timer = setTimeout(() => reject(new NatsBridgeError("timeout", `no answer from the NATS server within ${CONFIRM_MS} ms`)), CONFIRM_MS);
+        this.#connection.flush().then(resolve, reject);
+      });
+    } finally {
+      this.#unconfirmed.delete(fail);
+      clearTimeout(timer);
+    }
+  }
+
+  /**
    * Subscribes. The iterator gives NATS messages, for `receive`; the subscription is live on the server when this
    * resolves.
    *
@@ -130,7 +154,7 @@ export class Bridge {
   async subscribe(subject, options) {
     checkSubject(subject, "subscribe");
     const subscription = this.#connection.subscribe(subject, options);
-    await this.#connection.flush();
+    await this.#confirmed();
     return subscription;
   }
 
@@ -190,9 +214,11 @@ export class Bridge {
     return this.#publish(subject, payloads, { ...replyFields(request), ...options });
   }
 
-  /** Closes the connection, if the bridge made it; what was sent has arrived. */
+  /** Closes the connection, if the bridge made it, once what is being sent has arrived. */
   async close() {
-    if (this.#ownsConnection) await this.#connection.close();
+    if (!this.#ownsConnection || this.#connection.isClosed()) return;
+    await this.#confirmed().catch(() => {}); // whoever waits for a send is told by it
+    await this.#connection.close();
   }
 }
 
