@@ -1,12 +1,12 @@
 // Arrow tables: IPC streams and files to tables, values to streams (TYPE-6).
 
 import * as arrow from "apache-arrow";
-import { decompress } from "fzstd";
+import { Decompress } from "fzstd";
 import { bytesOf } from "./bytes.js";
 import { NatsBridgeError } from "./errors.js";
 import { TABLE_LIMIT } from "./limits.js";
 import { unpackLz4 } from "./lz4.js";
-import { checkData, checkFrames, invalidTable } from "./table_guard.js";
+import { checkData, checkFrames, checkLengths, invalidTable } from "./table_guard.js";
 
 // The Arrow library hands a codec the compressed bytes alone; what they unpack to stands in the eight bytes before
 // them, which `checkFrames` has found inside the body and within the limit.
@@ -16,9 +16,14 @@ arrow.compressionRegistry.set(arrow.CompressionType.LZ4_FRAME, {
 });
 arrow.compressionRegistry.set(arrow.CompressionType.ZSTD, {
   decode: (bytes) => {
-    const length = unpackedLength(bytes);
-    const out = decompress(bytes, new Uint8Array(length));
-    if (out.length !== length) throw new RangeError("a ZSTD frame of another length than announced");
+    const out = new Uint8Array(unpackedLength(bytes));
+    let to = 0;
+    // In pieces: the frame itself may announce any length.
+    new Decompress((piece) => {
+      out.set(piece, to); // a RangeError where it is too much
+      to += piece.length;
+    }).push(bytes, true);
+    if (to !== out.length) throw new RangeError("a ZSTD frame of another length than announced");
     return out;
   },
 });
@@ -31,15 +36,24 @@ arrow.compressionRegistry.set(arrow.CompressionType.ZSTD, {
  */
 export function readTable(bytes, limit = TABLE_LIMIT) {
   const aligned = new Uint8Array(bytes); // a copy of its own: the library wants aligned buffers
-  checkFrames(aligned, limit);
+  const announced = checkFrames(aligned, limit);
   try {
-    const table = arrow.tableFromIPC(aligned);
-    for (const batch of table.batches) checkData(batch.data, batch.numRows);
+    const table = withAllColumns(arrow.tableFromIPC(aligned));
+    announced.forEach((batch) => checkLengths(batch, table.schema.fields));
+    for (const batch of table.batches) checkData(batch.data);
     return table;
   } catch (error) {
     if (error instanceof NatsBridgeError) throw error;
     throw invalidTable("the Arrow library cannot read it", null, error);
   }
+}
+
+/** The library folds columns of one name into one in the schema; the batches still know them all. */
+function withAllColumns(table) {
+  for (const batch of table.batches) {
+    batch.schema = new arrow.Schema(batch.data.type.children, batch.schema.metadata, batch.schema.dictionaries, batch.schema.metadataVersion);
+  }
+  return table.batches.length === 0 ? table : new arrow.Table(table.batches[0].schema, table.batches);
 }
 
 /**

@@ -19,12 +19,16 @@ const startsWith = (bytes, text) => [...text].every((c, i) => bytes[i] === c.cha
 /**
  * Walks all messages of a stream or file: each inside the input, with a header that makes sense, little-endian, its
  * buffers inside its body, and all of them together within `limit` bytes once they are unpacked.
+ *
+ * @returns {{ rows: number, lengths: number[] }[]} for each record batch its rows, and the length of every column of it,
+ *   nested ones included, in the order of the schema
  */
 export function checkFrames(bytes, limit) {
   const walk = new Walk(bytes, limit);
   try {
     if (startsWith(bytes, MAGIC)) walk.file();
     else walk.stream();
+    return walk.batches;
   } catch (error) {
     if (error instanceof BrokenTable) throw invalidTable(error.message, walk.at);
     throw error;
@@ -34,6 +38,7 @@ export function checkFrames(bytes, limit) {
 class Walk {
   at = 0;
   used = 0;
+  batches = [];
 
   constructor(bytes, limit) {
     this.bytes = bytes;
@@ -127,10 +132,13 @@ class Walk {
     const { buffer } = data;
     const rows = data.scalar(0, "i64");
     if (rows < 0 || rows > 2 ** 31) throw invalidTable("a number of rows that cannot be", this.at);
-    for (const node of data.vector(1, 16)) {
+    const lengths = data.vector(1, 16).map((node) => {
       const [length, nulls] = [buffer.i64(node), buffer.i64(node + 8)];
       if (length < 0 || length > 2 ** 31 || nulls < 0 || nulls > length) throw invalidTable("a column's length cannot be", this.at);
-    }
+      return length;
+    });
+    if (kind === BATCH) this.batches.push({ rows, lengths });
+    else if (lengths[0] !== rows) throw invalidTable("a dictionary is not as long as it says", this.at);
     const isCompressed = data.child(3) !== null;
     for (const region of data.vector(2, 16)) {
       const [offset, length] = [buffer.i64(region), buffer.i64(region + 8)];
@@ -170,13 +178,24 @@ function checkField(field, depth) {
   for (const child of field.tables(5)) checkField(child, depth + 1);
 }
 
+/** Every column is as long as its batch: the library would fill a short one with nulls, and cut a long one. */
+export function checkLengths({ rows, lengths }, fields) {
+  const columnsOf = ({ type }) => 1 + (DataType.isDictionary(type) ? 0 : (type.children ?? []).reduce((sum, child) => sum + columnsOf(child), 0));
+  let at = 0;
+  for (const field of fields) {
+    if (lengths[at] !== rows) throw invalidTable("a column is not as long as its batch");
+    at += columnsOf(field);
+  }
+  if (at !== lengths.length) throw invalidTable("a batch has other columns than the schema");
+}
+
 /**
  * Checks what was loaded: every value inside its buffers, offsets that only grow, text in UTF-8, indices inside their
  * dictionary. The library itself would hand over `undefined`, or the bytes of a neighbour.
  */
-export function checkData(data, rows) {
+export function checkData(data, atLeastRows = 0) {
   const { type, length } = data;
-  if (length < rows) throw invalidTable("a column has fewer rows than its table");
+  if (length < atLeastRows) throw invalidTable("a nested column is cut short");
   if (data.nullCount > 0 && !DataType.isNull(type) && !DataType.isUnion(type) && data.nullBitmap.length * 8 < length) {
     throw invalidTable("a column's validity is cut short");
   }
@@ -196,11 +215,14 @@ export function checkData(data, rows) {
     checkViews(data, DataType.isUtf8View(type));
   } else if (DataType.isList(type) || DataType.isLargeList?.(type) || DataType.isMap(type)) {
     checkOffsets(data, data.children[0]?.length ?? 0);
-    checkData(data.children[0], 0);
+    checkData(data.children[0]);
   } else if (DataType.isFixedSizeList(type)) {
     checkData(data.children[0], length * type.listSize);
   } else if (DataType.isStruct(type)) {
-    for (const child of data.children) checkData(child, length);
+    for (const child of data.children) {
+      if (child.length !== length) throw invalidTable("a nested column has another length");
+      checkData(child);
+    }
   } else if (DataType.isUnion(type)) {
     checkUnion(data);
   } else if (DataType.isBool(type)) {
@@ -258,7 +280,7 @@ function checkIndices(data) {
   for (let i = 0; i < length; i++) {
     if (data.getValid(i) && !(values[i] >= 0 && values[i] < size)) throw invalidTable("an index lies outside of its dictionary");
   }
-  for (const chunk of dictionary?.data ?? []) checkData(chunk, 0);
+  for (const chunk of dictionary?.data ?? []) checkData(chunk);
 }
 
 function checkUnion({ type, typeIds, valueOffsets, children, length }) {
@@ -269,5 +291,5 @@ function checkUnion({ type, typeIds, valueOffsets, children, length }) {
     const at = isDense ? valueOffsets?.[i] : i;
     if (!child || !(at >= 0 && at < child.length)) throw invalidTable("a union points outside of itself");
   }
-  for (const child of children) checkData(child, 0);
+  for (const child of children) checkData(child);
 }
