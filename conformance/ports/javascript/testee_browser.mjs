@@ -5,27 +5,36 @@
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { openPage } from "./testee/chromium.mjs";
+import { takeWebsocket } from "./testee/relay.mjs";
 
 const { version } = JSON.parse(readFileSync(new URL("package.json", import.meta.url), "utf8"));
 
-const say = (text) => new Promise((resolve) => process.stdout.write(`${text}\n`, resolve));
+const say = (text) => process.stdout.write(`${text}\n`);
 
-const { page, browser, close } = await openPage("page.js", (page) =>
-  page.exposeFunction("testeeReady", (seq) => say(JSON.stringify({ seq, ready: true }))));
+// The page's lines: the first one says what it supports, the others go out as they come.
+let send, learn;
+const supports = new Promise((resolve) => {
+  learn = resolve;
+});
+const { page, browser, close } = await openPage("page.js", (request, socket) => {
+  send = takeWebsocket(request, socket, (line) => {
+    if (learn === null) return say(line);
+    learn(JSON.parse(line).supports);
+    learn = null;
+  });
+});
 page.on("crash", () => {
   console.error("the page has crashed");
   process.exit(1);
 });
-await page.waitForFunction(() => globalThis.testee !== undefined);
 
 for await (const line of createInterface({ input: process.stdin })) {
   const { cmd } = JSON.parse(line);
   if (cmd === "stop") break;
   if (cmd === "start") {
-    const supports = await page.evaluate(() => globalThis.testee.supports);
     const testee = { name: "browser", language: `JavaScript, Chromium ${browser.version()}`, version };
-    await say(JSON.stringify({ version: 1, testee, profile: "browser", supports }));
-  } else await say(await page.evaluate((text) => globalThis.testee.run(text), line));
+    say(JSON.stringify({ version: 1, testee, profile: "browser", supports: await supports }));
+  } else send(line);
 }
 await close();
 process.exit(0);

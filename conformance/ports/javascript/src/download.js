@@ -3,7 +3,7 @@
 import { concat } from "./bytes.js";
 import { NatsBridgeError } from "./errors.js";
 import { DOWNLOAD_LIMIT, DOWNLOAD_MS, FIRST_BYTE_MS, IDLE_MS, RETRIES } from "./limits.js";
-import { REQUEST_HEADERS } from "#platform";
+import { ASKED_ENCODINGS, REQUEST_HEADERS } from "#platform";
 import { generator, isRetryableStatus, retryAfterMs, retryDelay } from "./retry.js";
 import { expectedDigest, verify } from "./verify.js";
 
@@ -74,7 +74,7 @@ function checkReply({ type, status, headers }) {
     throw failed(`HTTP ${status}`, { clause: "RETRY-4", retryable: true, retryAfterMs: retryAfterMs(headers.get("retry-after")) });
   }
   if (status !== 200) throw failed(`HTTP ${status}`);
-  if (REQUEST_HEADERS["accept-encoding"] && (headers.get("content-encoding") ?? "identity").toLowerCase() !== "identity") {
+  if (!ASKED_ENCODINGS.includes((headers.get("content-encoding") ?? "identity").toLowerCase())) {
     throw failed("a Content-Encoding nobody asked for");
   }
 }

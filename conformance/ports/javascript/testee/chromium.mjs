@@ -29,8 +29,8 @@ export async function bundle(entry) {
   return outputFiles[0].text;
 }
 
-/** Opens a page with the bundle of `entry`; `close` ends everything. */
-export async function openPage(entry, prepare = async () => {}) {
+/** Opens a page with the bundle of `entry`; `close` ends everything. `upgrade(request, socket)` takes its websockets. */
+export async function openPage(entry, upgrade = (_, socket) => socket.destroy()) {
   const executablePath = chromiumPath();
   if (executablePath === null) throw new Error("no Chromium: install it (apt-get install chromium), or set CHROMIUM");
   const script = await bundle(entry);
@@ -40,17 +40,18 @@ export async function openPage(entry, prepare = async () => {}) {
     reply.setHeader("content-type", isScript ? "text/javascript" : "text/html; charset=utf-8");
     reply.end(isScript ? script : '<!doctype html><title>natsbridge</title><script type="module" src="/page.js"></script>');
   });
+  server.on("upgrade", upgrade);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const browser = await chromium.launch({ executablePath, headless: true, args: FLAGS });
   const close = async () => {
     await browser.close();
+    server.closeAllConnections();
     server.close();
   };
   try {
     const page = await browser.newPage();
     page.on("pageerror", (error) => console.error(error));
-    await prepare(page);
     await page.goto(`http://127.0.0.1:${server.address().port}/`);
     return { page, browser, close };
   } catch (error) {

@@ -1,12 +1,13 @@
-// The testee inside a page; testee_browser.mjs hands it the lines.
+// The testee inside a page; testee_browser.mjs hands it the lines over a websocket.
 
 import { SUPPORTS, run } from "./operations.js";
 
-globalThis.testee = {
-  supports: SUPPORTS,
-  agent: navigator.userAgent,
-  async run(line) {
-    const request = JSON.parse(line);
-    return JSON.stringify({ seq: request.seq, ...(await run(request, () => globalThis.testeeReady(request.seq))) });
-  },
+const socket = new WebSocket(`ws://${location.host}/`);
+const say = (answer) => socket.send(JSON.stringify(answer));
+
+socket.onopen = () => say({ supports: SUPPORTS });
+socket.onmessage = async ({ data }) => {
+  const request = JSON.parse(data);
+  const { seq } = request;
+  say({ seq, ...(await run(request, () => say({ seq, ready: true }))) });
 };

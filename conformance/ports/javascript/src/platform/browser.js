@@ -13,5 +13,6 @@ export async function sha256(bytes) {
 /** A NATS connection over a websocket (`ws://` or `wss://`); the options are those of the NATS client. */
 export const connectNats = wsconnect;
 
-/** Browsers send their own User-Agent and Accept-Encoding. */
+/** Browsers send their own User-Agent and Accept-Encoding, and undo the encodings that they ask for. */
 export const REQUEST_HEADERS = {};
+export const ASKED_ENCODINGS = ["identity", "gzip", "deflate", "br", "zstd"];

@@ -16,3 +16,4 @@ export const connectNats = connect;
  * Content-Encoding.
  */
 export const REQUEST_HEADERS = { "user-agent": "plik_client/1.0 (natsbridge javascript)", "accept-encoding": "identity" };
+export const ASKED_ENCODINGS = ["identity"];
