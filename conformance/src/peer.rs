@@ -1,4 +1,4 @@
-//! The peers' command lines, which are described in `conformance/peers/README.md`.
+//! The ports' command lines, which are described in `conformance/ports/README.md`.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use crate::{Failure, Result, on_path, repository};
 pub enum Peer {
     /// `bridge_peer.py`, over nats-py and pyarrow.
     Python,
-    /// `bridge_peer.mjs`, over nats.js and apache-arrow, which has no LZ4 and no ZSTD.
+    /// `bridge_peer.mjs`, over nats.js and apache-arrow.
     Node,
 }
 
@@ -58,8 +58,8 @@ impl Peer {
 
     /// The program and the script.
     fn command(self) -> Result<Command> {
-        let setup = |what: String| Failure::new(format!("{what}: run conformance/peers/setup.sh"));
-        let peers = repository().join("conformance/peers");
+        let setup = |what: String| Failure::new(format!("{what}: run conformance/ports/setup.sh"));
+        let ports = repository().join("conformance/ports");
         let (program, script) = match self {
             Self::Python => {
                 let folder = std::env::var_os("NATSBRIDGE_PEERS_VENV");
@@ -70,15 +70,15 @@ impl Peer {
                 if !python.is_file() {
                     return Err(setup(format!("no Python environment in {}", folder.display())));
                 }
-                (python, peers.join("python/bridge_peer.py"))
+                (python, ports.join("python/bridge_peer.py"))
             }
             Self::Node => {
-                let modules = peers.join("node/node_modules");
+                let modules = ports.join("javascript/node_modules");
                 if !modules.is_dir() {
                     return Err(setup(format!("no Node modules in {}", modules.display())));
                 }
                 let node = on_path("node").ok_or_else(|| setup("no node on PATH".to_owned()))?;
-                (node, peers.join("node/bridge_peer.mjs"))
+                (node, ports.join("javascript/bridge_peer.mjs"))
             }
         };
         let mut command = Command::new(program);
