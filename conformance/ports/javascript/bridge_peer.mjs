@@ -24,7 +24,9 @@ const LOOPBACK = {
   check(url) {
     const { host, request } = parseLink(url);
     if (!["localhost", "127.0.0.1", "[::1]"].includes(host)) {
-      throw new NatsBridgeError("link_refused", `${host} is not allowed; --fileserver would`, { clause: "POL-2" });
+      throw new NatsBridgeError("link_refused", `${host} is not allowed; --fileserver would`, {
+        clause: "POL-2",
+      });
     }
     return request;
   },
@@ -40,7 +42,12 @@ class Reporter {
   constructor(options) {
     this.out = options.out;
     const policy = options.fileserver ? new Policy(options.fileserver) : LOOPBACK;
-    this.options = { policyFor: async () => policy, maps: true, maxRetries: options["max-retries"] ?? 5, seed: options.seed };
+    this.options = {
+      policyFor: async () => policy,
+      maps: true,
+      maxRetries: options["max-retries"] ?? 5,
+      seed: options.seed,
+    };
     if (this.out) mkdirSync(this.out, { recursive: true });
   }
 
@@ -69,7 +76,13 @@ class Reporter {
   #payload(payload) {
     const { id, dataname, type, transport, encoding, metadata, bytes, notes, error, kind } = payload;
     const line = {
-      id, dataname, type, transport, encoding, declaredSize: payload.size, metadata,
+      id,
+      dataname,
+      type,
+      transport,
+      encoding,
+      declaredSize: payload.size,
+      metadata,
       size: bytes && bytes.length,
       sha256: bytes && sha256(bytes),
       path: bytes && this.#save(bytes),
@@ -95,12 +108,19 @@ class Reporter {
 
 const fieldsOf = (envelope) => Object.fromEntries(FIELDS.map((name) => [name, envelope[name]]));
 
-const shown = ({ clause, offset, dataOffset, message }) => ({ clause, offset: dataOffset ?? offset, message });
+const shown = ({ clause, offset, dataOffset, message }) => ({
+  clause,
+  offset: dataOffset ?? offset,
+  message,
+});
 
 /** The rows of an Arrow table, in what JSON can say. */
 function rowsOf(table) {
   const columns = table.schema.fields.map((field, i) => [field.name, table.getChildAt(i)]);
-  return Array.from({ length: table.numRows }, (_, row) => new Map(columns.map(([name, vector]) => [name, plain(vector.get(row))])));
+  return Array.from(
+    { length: table.numRows },
+    (_, row) => new Map(columns.map(([name, vector]) => [name, plain(vector.get(row))])),
+  );
 }
 
 function plain(value) {
@@ -137,7 +157,11 @@ function emit(line) {
 async function connected(options, use) {
   const [fileserverUrl] = options.fileserver ?? [];
   const bridge = await Bridge.connect(options.server, {
-    fileserverUrl, ttl: options.ttl, oneShot: options["one-shot"], sizeThreshold: options.threshold, nats: { reconnect: false },
+    fileserverUrl,
+    ttl: options.ttl,
+    oneShot: options["one-shot"],
+    sizeThreshold: options.threshold,
+    nats: { reconnect: false },
   });
   try {
     return await use(bridge);
@@ -187,7 +211,12 @@ function sentLine(envelope) {
     bytes: envelope.byteLength,
     ...fieldsOf(envelope),
     payloads: envelope.payloads.map(({ id, dataname, type, transport, size, data }) => ({
-      id, dataname, type: writtenType(type, envelope.dialect), transport, size, ...(transport === "link" ? { url: data } : {}),
+      id,
+      dataname,
+      type: writtenType(type, envelope.dialect),
+      transport,
+      size,
+      ...(transport === "link" ? { url: data } : {}),
     })),
   };
 }
@@ -238,7 +267,9 @@ async function respond(options) {
     for await (const message of incoming(bridge, options)) {
       const request = await reporter.message(message);
       if (!request) continue;
-      const items = request.payloads.filter(({ error }) => !error).map(({ dataname, type, bytes }) => ({ dataname, type, bytes }));
+      const items = request.payloads
+        .filter(({ error }) => !error)
+        .map(({ dataname, type, bytes }) => ({ dataname, type, bytes }));
       emit(sentLine(await bridge.reply(request, items)));
     }
   });
@@ -249,7 +280,9 @@ async function request(options) {
   const reporter = new Reporter(options);
   await connected(options, async (bridge) => {
     const reply = await bridge.request(options.subject, specPayloads(options.spec), {
-      ...headerOptions(options), timeout: options.timeout * 1000, read: (message) => message,
+      ...headerOptions(options),
+      timeout: options.timeout * 1000,
+      read: (message) => message,
     });
     await reporter.message(reply);
   });
@@ -263,7 +296,10 @@ async function decodeFiles(options) {
     const received = await reporter.message(readFileSync(file));
     if (!received || !options.reencode) continue;
     const payloads = received.payloads.map(({ id, dataname, type, metadata, url, size, bytes }) =>
-      url === null ? { id, dataname, type, metadata, bytes } : { id, dataname, type, metadata, url, size: size ?? 0 });
+      url === null
+        ? { id, dataname, type, metadata, bytes }
+        : { id, dataname, type, metadata, url, size: size ?? 0 },
+    );
     emit({ reencoded: Buffer.from(encodeEnvelope({ ...received, payloads })).toString() });
   }
   return reporter.failed;
@@ -272,8 +308,19 @@ async function decodeFiles(options) {
 const COMMANDS = { send, receive, respond, request, decode: decodeFiles };
 const NUMBERS = ["threshold", "ttl", "count", "timeout", "max-retries", "seed"];
 const STRINGS = [
-  "server", "subject", "spec", "dialect", "metadata", "out", "correlation-id", "purpose", "sender-name",
-  "receiver-name", "reply-to", "reply-to-msg-id", ...NUMBERS,
+  "server",
+  "subject",
+  "spec",
+  "dialect",
+  "metadata",
+  "out",
+  "correlation-id",
+  "purpose",
+  "sender-name",
+  "receiver-name",
+  "reply-to",
+  "reply-to-msg-id",
+  ...NUMBERS,
 ];
 
 function readArguments(argv) {
@@ -288,7 +335,8 @@ function readArguments(argv) {
     },
   });
   const [command, ...files] = positionals;
-  if (!Object.hasOwn(COMMANDS, command ?? "")) throw new Error(`the commands are ${Object.keys(COMMANDS).join(", ")}`);
+  if (!Object.hasOwn(COMMANDS, command ?? ""))
+    throw new Error(`the commands are ${Object.keys(COMMANDS).join(", ")}`);
   const needed = { send: ["server", "subject", "spec"], request: ["server", "subject", "spec"], decode: [] };
   for (const name of needed[command] ?? ["server", "subject"]) {
     if (values[name] === undefined) throw new Error(`--${name} is needed`);
@@ -308,7 +356,11 @@ async function main() {
     const { command, options } = readArguments(process.argv.slice(2));
     process.exitCode = (await COMMANDS[command](options)) ? 1 : 0;
   } catch (error) {
-    console.error(error instanceof NatsBridgeError ? `${error.clause}: ${error.message}` : `${error.name}: ${error.message}`);
+    console.error(
+      error instanceof NatsBridgeError
+        ? `${error.clause}: ${error.message}`
+        : `${error.name}: ${error.message}`,
+    );
     process.exitCode = 1;
   }
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
-// The port as a testee of the conformance runner, in a browser: starts a headless Chromium, and relays the lines
-// between standard input and output and a page.
+// The port as a testee of the conformance runner, in a browser: starts a headless Chromium, and relays the
+// lines between standard input and output and a page.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";

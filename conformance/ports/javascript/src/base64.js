@@ -6,10 +6,14 @@ import { concat } from "./bytes.js";
 import { NatsBridgeError } from "./errors.js";
 
 const ALPHABET = new TextEncoder().encode("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/");
-const PAD = 0x3d, LF = 0x0a, CR = 0x0d;
+const PAD = 0x3d,
+  LF = 0x0a,
+  CR = 0x0d;
 
 // The low six bits are a character's value. The high two say which alphabet it belongs to; both mean none.
-const STANDARD = 0x40, URL_SAFE = 0x80, OUTSIDE = 0xc0;
+const STANDARD = 0x40,
+  URL_SAFE = 0x80,
+  OUTSIDE = 0xc0;
 const VALUES = new Uint8Array(256).fill(OUTSIDE);
 ALPHABET.forEach((byte, value) => {
   VALUES[byte] = value < 62 ? value : value | STANDARD;
@@ -65,7 +69,8 @@ export class Base64Encoder {
 }
 
 /**
- * The raw bytes. Takes either alphabet, missing padding and one line end; refuses everything else (B64-2 to B64-5).
+ * The raw bytes. Takes either alphabet, missing padding and one line end; refuses everything else (B64-2 to
+ * B64-5).
  *
  * @throws {NatsBridgeError} `invalid_base64`, with the offset of the first wrong character
  */
@@ -77,8 +82,8 @@ export function decodeBase64(characters) {
 }
 
 /**
- * Decodes characters that come in pieces: `push` each, then `finish`, which finds what is missing at the end. The offset
- * of an error is that of the first character with which no valid text can go on.
+ * Decodes characters that come in pieces: `push` each, then `finish`, which finds what is missing at the end.
+ * The offset of an error is that of the first character with which no valid text can go on.
  */
 export class Base64Decoder {
   #length = 0; // characters so far
@@ -98,7 +103,10 @@ export class Base64Decoder {
         const start = at;
         let alphabet = this.#alphabet;
         for (; at + 4 <= piece.length; at += 4) {
-          const a = VALUES[piece[at]], b = VALUES[piece[at + 1]], c = VALUES[piece[at + 2]], d = VALUES[piece[at + 3]];
+          const a = VALUES[piece[at]],
+            b = VALUES[piece[at + 1]],
+            c = VALUES[piece[at + 2]],
+            d = VALUES[piece[at + 3]];
           const seen = alphabet | ((a | b | c | d) & OUTSIDE);
           if (seen === OUTSIDE) break;
           alphabet = seen;
@@ -181,7 +189,10 @@ export class Base64Decoder {
 }
 
 function outside(offset) {
-  return new NatsBridgeError("invalid_base64", "a character outside the alphabet", { clause: "B64-4", offset });
+  return new NatsBridgeError("invalid_base64", "a character outside the alphabet", {
+    clause: "B64-4",
+    offset,
+  });
 }
 
 function badPadding(offset) {

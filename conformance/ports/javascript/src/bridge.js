@@ -40,12 +40,14 @@ export class Bridge {
    * Over a connection that the caller has; closing it stays with the caller.
    *
    * @param {import("@nats-io/nats-core").NatsConnection} connection
-   * @param {object} [options] `fileserverUrl`, `allowOrigins`, and defaults for the options of `send` and `receive`
+   * @param {object} [options] `fileserverUrl`, `allowOrigins`, and defaults for the options of `send` and
+   *   `receive`
    */
   constructor(connection, { brokerURL = "", ...options } = {}) {
     this.#connection = connection;
     connection.closed().then(() => {
-      for (const fail of this.#unconfirmed) fail(new NatsBridgeError("connection", "the NATS connection was closed"));
+      for (const fail of this.#unconfirmed)
+        fail(new NatsBridgeError("connection", "the NATS connection was closed"));
     });
     this.#options = { ...options, brokerURL: withoutCredentials(brokerURL) };
     this.#store = storeFor(options);
@@ -53,7 +55,8 @@ export class Bridge {
   }
 
   /**
-   * Connects. `natsUrl` may hold user and password, or a token, and may name several servers, separated by commas.
+   * Connects. `natsUrl` may hold user and password, or a token, and may name several servers, separated by
+   * commas.
    *
    * @throws {NatsBridgeError} `connection`
    */
@@ -62,7 +65,10 @@ export class Bridge {
     try {
       connection = await connectNats({ timeout: CONNECT_MS, ...serversOf(natsUrl), ...nats });
     } catch (cause) {
-      throw new NatsBridgeError("connection", `no connection to ${withoutCredentials(natsUrl)}`, { cause, retryable: true });
+      throw new NatsBridgeError("connection", `no connection to ${withoutCredentials(natsUrl)}`, {
+        cause,
+        retryable: true,
+      });
     }
     try {
       const bridge = new Bridge(connection, { brokerURL: natsUrl, ...options });
@@ -83,11 +89,14 @@ export class Bridge {
    * Sends one message and waits until the server has taken it.
    *
    * @param {string} subject
-   * @param {Array<object | [string, any, string]>} payloads `{ dataname, data, type, metadata }` or `[dataname, data, type]`
+   * @param {Array<object | [string, any, string]>} payloads `{ dataname, data, type, metadata }` or
+   *   `[dataname, data, type]`
    * @param {object} [options] envelope fields, `sizeThreshold`, `dialect`, `metadata`, `ttl`, `oneShot`
    * @returns the envelope as it was sent; `payloads[i].data` is the link of a link payload
-   * @throws {NatsBridgeError} before anything was sent: `invalid_subject`, `invalid_input`, `too_large`, `no_store`, `store`.
-   *   `permission_denied`: the server refused it. `unconfirmed`: nobody knows; sending again may deliver twice.
+   * @throws {NatsBridgeError} before anything was sent: `invalid_subject`, `invalid_input`, `too_large`,
+   *   `no_store`, `store`.
+   *   `permission_denied`: the server refused it. `unconfirmed`: nobody knows; sending again may deliver
+   *   twice.
    */
   async send(subject, payloads, options = {}) {
     return this.#publish(subject, payloads, options);
@@ -95,11 +104,15 @@ export class Bridge {
 
   async #publish(subject, payloads, options, natsReply) {
     const all = { senderId: this.#senderId, ...this.#options, ...options };
-    const changed = ["fileserverUrl", "fileserverUploadHandler", "ttl", "oneShot"].some((name) => options[name] !== undefined);
+    const changed = ["fileserverUrl", "fileserverUploadHandler", "ttl", "oneShot"].some(
+      (name) => options[name] !== undefined,
+    );
     if (this.#connection.isClosed()) throw new NatsBridgeError("connection", "the NATS connection is closed");
     const maxPayload = this.#connection.info?.max_payload ?? null;
     const { envelope, body, undo } = await prepare(subject, payloads, {
-      ...all, maxPayload, store: changed ? storeFor(all) : this.#store,
+      ...all,
+      maxPayload,
+      store: changed ? storeFor(all) : this.#store,
     });
     const denials = this.#connection.status();
     try {
@@ -113,22 +126,31 @@ export class Bridge {
     try {
       await this.#confirmed();
     } catch (cause) {
-      throw new NatsBridgeError("unconfirmed", "handed to the NATS client; whether it arrived is not known", { clause: "LINK-6", cause });
+      throw new NatsBridgeError("unconfirmed", "handed to the NATS client; whether it arrived is not known", {
+        clause: "LINK-6",
+        cause,
+      });
     } finally {
       denials.stop();
     }
     for await (const status of denials) {
       const { error } = status;
-      if (error instanceof PermissionViolationError && error.operation === "publish" && error.subject === subject) {
-        throw new NatsBridgeError("permission_denied", "the NATS server does not permit to publish there", { cause: error });
+      if (
+        error instanceof PermissionViolationError &&
+        error.operation === "publish" &&
+        error.subject === subject
+      ) {
+        throw new NatsBridgeError("permission_denied", "the NATS server does not permit to publish there", {
+          cause: error,
+        });
       }
     }
     return envelope;
   }
 
   /**
-   * Waits until the server has handled everything so far. The client's own flush never ends where the connection is
-   * closed meanwhile, and waits through all of its reconnects.
+   * Waits until the server has handled everything so far. The client's own flush never ends where the
+   * connection is closed meanwhile, and waits through all of its reconnects.
    */
   async #confirmed() {
     let fail, timer;
@@ -136,7 +158,11 @@ export class Bridge {
       await new Promise((resolve, reject) => {
         fail = reject;
         this.#unconfirmed.add(fail);
-        timer = setTimeout(() => reject(new NatsBridgeError("timeout", `no answer from the NATS server within ${CONFIRM_MS} ms`)), CONFIRM_MS);
+        timer = setTimeout(
+          () =>
+            reject(new NatsBridgeError("timeout", `no answer from the NATS server within ${CONFIRM_MS} ms`)),
+          CONFIRM_MS,
+        );
         this.#connection.flush().then(resolve, reject);
       });
     } finally {
@@ -146,8 +172,8 @@ export class Bridge {
   }
 
   /**
-   * Subscribes. The iterator gives NATS messages, for `receive`; the subscription is live on the server when this
-   * resolves.
+   * Subscribes. The iterator gives NATS messages, for `receive`; the subscription is live on the server when
+   * this resolves.
    *
    * @returns {Promise<import("@nats-io/nats-core").Subscription>}
    */
@@ -161,7 +187,8 @@ export class Bridge {
   /**
    * Reads a NATS message, its bytes, or its text, and fetches what is behind its links.
    *
-   * @returns the envelope's fields, `payloads`, `subject` and `natsReply`; a payload that cannot be read has its `error`
+   * @returns the envelope's fields, `payloads`, `subject` and `natsReply`; a payload that cannot be read
+   *   has its `error`
    * @throws {NatsBridgeError} what fails the whole message: `malformed`, `limit`
    */
   async receive(message, options = {}) {
@@ -171,11 +198,15 @@ export class Bridge {
   /**
    * Sends a request and waits for its reply, which is matched by its `correlationId` (REQ-1, REQ-3).
    *
-   * @param {object} [options] those of `send` and `receive`, `timeout` in ms (10,000), and `read`, which is given the NATS
-   *   message of the reply instead of `receive`
+   * @param {object} [options] those of `send` and `receive`, `timeout` in ms (10,000), and `read`, which is
+   *   given the NATS message of the reply instead of `receive`
    * @throws {NatsBridgeError} `no_responders`, `timeout`, and those of `send` and `receive`
    */
-  async request(subject, payloads, { timeout = REQUEST_MS, read = (message) => this.receive(message, options), ...options } = {}) {
+  async request(
+    subject,
+    payloads,
+    { timeout = REQUEST_MS, read = (message) => this.receive(message, options), ...options } = {},
+  ) {
     const inbox = options.replyTo || createInbox();
     checkSubject(inbox);
     const replies = await this.subscribe(inbox);
@@ -185,10 +216,18 @@ export class Bridge {
       replies.unsubscribe();
     }, timeout);
     try {
-      const sent = await this.#publish(subject, payloads, { msgPurpose: "request", ...options, replyTo: inbox }, inbox);
+      const sent = await this.#publish(
+        subject,
+        payloads,
+        { msgPurpose: "request", ...options, replyTo: inbox },
+        inbox,
+      );
       for await (const message of replies) {
         if (message.headers?.code === 503 && message.data.length === 0) {
-          throw new NatsBridgeError("no_responders", "nobody listens on the subject", { clause: "REQ-1", retryable: true });
+          throw new NatsBridgeError("no_responders", "nobody listens on the subject", {
+            clause: "REQ-1",
+            retryable: true,
+          });
         }
         if (isReplyTo(sent, message.data)) return await read(message);
       }
@@ -204,12 +243,15 @@ export class Bridge {
   /**
    * Answers a message that `receive` has read, in its dialect (REQ-2 to REQ-4).
    *
-   * @throws {NatsBridgeError} `invalid_input` where the message asks for no reply that could be given; those of `send`
+   * @throws {NatsBridgeError} `invalid_input` where the message asks for no reply that could be given;
+   *   those of `send`
    */
   async reply(request, payloads, options = {}) {
     const subject = replySubject(request.natsReply ?? "", request.replyTo);
     if (subject === null) {
-      throw new NatsBridgeError("invalid_input", "the message names no subject to answer on", { clause: "REQ-2" });
+      throw new NatsBridgeError("invalid_input", "the message names no subject to answer on", {
+        clause: "REQ-2",
+      });
     }
     return this.#publish(subject, payloads, { ...replyFields(request), ...options });
   }
@@ -223,18 +265,25 @@ export class Bridge {
 }
 
 /**
- * Sends one message over a connection of its own, with the arguments and defaults that every port has. For more than
- * one message use a `Bridge`.
+ * Sends one message over a connection of its own, with the arguments and defaults that every port has. For
+ * more than one message use a `Bridge`.
  *
  * @param {string} subject
  * @param {Array<object | [string, any, string]>} payloads always a list
- * @param {object} [options] `natsUrl`, `fileserverUrl` (null: none), `sizeThreshold`, envelope fields, `fileserverUploadHandler`,
+ * @param {object} [options] `natsUrl`, `fileserverUrl` (null: none), `sizeThreshold`, envelope fields,
+ *   `fileserverUploadHandler`,
  *   `connection` (one that is there already)
  * @returns the envelope as it was sent
  */
-export async function smartsend(subject, payloads, { natsUrl = NATS_URL, fileserverUrl = FILESERVER_URL, connection, nats, ...options } = {}) {
+export async function smartsend(
+  subject,
+  payloads,
+  { natsUrl = NATS_URL, fileserverUrl = FILESERVER_URL, connection, nats, ...options } = {},
+) {
   const defaults = { fileserverUrl, senderId: SENDER_ID };
-  const bridge = connection ? new Bridge(connection, defaults) : await Bridge.connect(natsUrl, { ...defaults, nats });
+  const bridge = connection
+    ? new Bridge(connection, defaults)
+    : await Bridge.connect(natsUrl, { ...defaults, nats });
   try {
     return await bridge.send(subject, payloads, options);
   } finally {
@@ -243,10 +292,11 @@ export async function smartsend(subject, payloads, { natsUrl = NATS_URL, fileser
 }
 
 /**
- * Reads a NATS message, its bytes or its text, and fetches what is behind its links: from `fileserverUrl`, what that
- * Plik announces as its download domain, and `allowOrigins`, and from nowhere else.
+ * Reads a NATS message, its bytes or its text, and fetches what is behind its links: from `fileserverUrl`,
+ * what that Plik announces as its download domain, and `allowOrigins`, and from nowhere else.
  *
- * @param {object} [options] `fileserverUrl`, `allowOrigins`, `maxRetries` (5), `baseDelay` (100 ms), `maxDelay` (5000 ms),
+ * @param {object} [options] `fileserverUrl`, `allowOrigins`, `maxRetries` (5), `baseDelay` (100 ms),
+ *   `maxDelay` (5000 ms),
  *   `refuseUnverified`, `fileserverDownloadHandler`
  * @returns the envelope's fields, with `payloads` of `{ dataname, data, type }`
  */
@@ -254,7 +304,11 @@ export async function smartreceive(message, { fileserverUrl = FILESERVER_URL, ..
   return receiveWith(message, { fileserverUrl, ...options }, fileserverUrl ? new Plik(fileserverUrl) : null);
 }
 
-async function receiveWith(message, { fileserverUrl, allowOrigins = [], fileserverDownloadHandler, ...options }, store) {
+async function receiveWith(
+  message,
+  { fileserverUrl, allowOrigins = [], fileserverDownloadHandler, ...options },
+  store,
+) {
   const origins = [...allowOrigins, ...(fileserverUrl ? [originOf(fileserverUrl)] : [])];
   const policy = new Policy(origins);
   const policyFor = async (url) => {
@@ -301,5 +355,8 @@ function serversOf(natsUrl) {
 
 /** ENV-7: every subscriber reads it. */
 function withoutCredentials(natsUrl) {
-  return natsUrl.split(",").map((url) => url.trim().replace(/^([a-z+.-]+:\/\/)?[^/]*@/i, "$1")).join(",");
+  return natsUrl
+    .split(",")
+    .map((url) => url.trim().replace(/^([a-z+.-]+:\/\/)?[^/]*@/i, "$1"))
+    .join(",");
 }

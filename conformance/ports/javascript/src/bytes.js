@@ -7,7 +7,8 @@ const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** UTF-8 of a string; a lone surrogate is refused, because UTF-8 has none. */
 export function utf8(text) {
-  if (!text.isWellFormed()) throw new NatsBridgeError("invalid_input", "a string holds a lone surrogate", { clause: "ENV-W3" });
+  if (!text.isWellFormed())
+    throw new NatsBridgeError("invalid_input", "a string holds a lone surrogate", { clause: "ENV-W3" });
   return encoder.encode(text);
 }
 
@@ -25,7 +26,11 @@ export function bytesOf(data) {
   if (data instanceof Uint8Array) return data;
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   if (data instanceof ArrayBuffer) return new Uint8Array(data);
-  throw new NatsBridgeError("invalid_input", "expected bytes: a Uint8Array, an ArrayBuffer or a view of one", { clause: "TYPE-1" });
+  throw new NatsBridgeError(
+    "invalid_input",
+    "expected bytes: a Uint8Array, an ArrayBuffer or a view of one",
+    { clause: "TYPE-1" },
+  );
 }
 
 /** One array with all the pieces. */
@@ -61,7 +66,9 @@ export function firstInvalidUtf8(bytes) {
   let at = 0;
   while (at < bytes.length) {
     const lead = bytes[at];
-    let more = 0, low = 0x80, high = 0xbf;
+    let more = 0,
+      low = 0x80,
+      high = 0xbf;
     if (lead < 0x80) more = 0;
     else if (lead >= 0xc2 && lead <= 0xdf) more = 1;
     else if (lead >= 0xe0 && lead <= 0xef) {

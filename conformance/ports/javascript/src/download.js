@@ -1,4 +1,5 @@
-// Fetching what is behind a link: policy first, then bytes, then verification, with retries (LINK-7, RETRY-, VER-7).
+// Fetching what is behind a link: policy first, then bytes, then verification, with retries (LINK-7, RETRY-,
+// VER-7).
 
 import { concat } from "./bytes.js";
 import { NatsBridgeError } from "./errors.js";
@@ -44,7 +45,11 @@ async function fetchOnce(url, payload, limit) {
   let quiet = setTimeout(alarm("the first byte"), FIRST_BYTE_MS);
   try {
     const reply = await fetch(url, {
-      redirect: "manual", signal: abort.signal, headers: REQUEST_HEADERS, cache: "no-store", credentials: "omit",
+      redirect: "manual",
+      signal: abort.signal,
+      headers: REQUEST_HEADERS,
+      cache: "no-store",
+      credentials: "omit",
     }).catch((cause) => {
       throw failed(`no answer from the file server: ${reasonOf(cause)}`, { retryable: true });
     });
@@ -54,7 +59,11 @@ async function fetchOnce(url, payload, limit) {
       quiet = setTimeout(alarm("the next byte"), IDLE_MS);
     });
   } catch (error) {
-    if (late) throw new NatsBridgeError("timeout", `waited too long for ${late}`, { clause: "POL-6", retryable: true });
+    if (late)
+      throw new NatsBridgeError("timeout", `waited too long for ${late}`, {
+        clause: "POL-6",
+        retryable: true,
+      });
     throw error;
   } finally {
     clearTimeout(total);
@@ -71,7 +80,11 @@ function checkReply({ type, status, headers }) {
   }
   if (status === 404 || status === 410) throw gone(status);
   if (isRetryableStatus(status)) {
-    throw failed(`HTTP ${status}`, { clause: "RETRY-4", retryable: true, retryAfterMs: retryAfterMs(headers.get("retry-after")) });
+    throw failed(`HTTP ${status}`, {
+      clause: "RETRY-4",
+      retryable: true,
+      retryAfterMs: retryAfterMs(headers.get("retry-after")),
+    });
   }
   if (status !== 200) throw failed(`HTTP ${status}`);
   if (!ASKED_ENCODINGS.includes((headers.get("content-encoding") ?? "identity").toLowerCase())) {
@@ -86,9 +99,11 @@ function boundOf({ size, metadata }, limit) {
 }
 
 async function readBody(reply, bound, heard) {
-  const encoded = reply.headers.has("content-encoding"); // a browser's own: the length is not that of the bytes
+  // Where a browser has undone an encoding, the length is not that of the bytes.
+  const encoded = reply.headers.has("content-encoding");
   const announced = encoded ? null : reply.headers.get("content-length");
-  const tooLong = () => new NatsBridgeError("too_long", `more than ${bound} bytes`, { clause: "VER-3", limit: bound });
+  const tooLong = () =>
+    new NatsBridgeError("too_long", `more than ${bound} bytes`, { clause: "VER-3", limit: bound });
   if (announced !== null && Number(announced) > bound) throw tooLong();
   const pieces = [];
   let length = 0;
@@ -116,13 +131,18 @@ function reasonOf(error) {
 }
 
 function cutShort(why) {
-  return new NatsBridgeError("cut_short", `the download broke off: ${why}`, { clause: "VER-7", retryable: true });
+  return new NatsBridgeError("cut_short", `the download broke off: ${why}`, {
+    clause: "VER-7",
+    retryable: true,
+  });
 }
 
 function gone(status) {
-  return new NatsBridgeError("link_gone", `HTTP ${status}: expired, deleted, or a one-shot link that was taken already`, {
-    clause: "LINK-7",
-  });
+  return new NatsBridgeError(
+    "link_gone",
+    `HTTP ${status}: expired, deleted, or a one-shot link that was taken already`,
+    { clause: "LINK-7" },
+  );
 }
 
 function failed(message, details) {

@@ -35,7 +35,10 @@ for (const [camel, snake] of PAIRS) {
   if (camel !== snake) MESSAGE_KEYS.set(snake, { name: camel, dialect: "snake" });
 }
 const PAYLOAD_KEYS = new Map(
-  ["id", "dataname", "transport", "encoding", "size", "data", "metadata"].map((name) => [name, { name, dialect: null }]),
+  ["id", "dataname", "transport", "encoding", "size", "data", "metadata"].map((name) => [
+    name,
+    { name, dialect: null },
+  ]),
 );
 PAYLOAD_KEYS.set("type", { name: "type", dialect: "camel" });
 PAYLOAD_KEYS.set("payload_type", { name: "type", dialect: "snake" });
@@ -46,7 +49,8 @@ const MAX_SIZE = 2n ** 63n - 1n;
 // --- reading -------------------------------------------------------------------------------
 
 /**
- * Reads a message body: { dialect, the twelve fields, metadata, payloads }. A payload that cannot be read has its
+ * Reads a message body: { dialect, the twelve fields, metadata, payloads }. A payload that cannot be read has
+ * its
  * `error`; the others are fine. Nothing is decoded and nothing is fetched: see `directBytes` and `download`.
  *
  * @param {Uint8Array} body
@@ -54,11 +58,15 @@ const MAX_SIZE = 2n ** 63n - 1n;
  *   `maps`: metadata as Maps, in the order of the text
  * @throws {NatsBridgeError} what fails the whole message: `malformed`, `limit`
  */
-export function decodeEnvelope(body, { messageLimit = MESSAGE_LIMIT, payloadLimit = PAYLOAD_COUNT_LIMIT, maps = false } = {}) {
+export function decodeEnvelope(
+  body,
+  { messageLimit = MESSAGE_LIMIT, payloadLimit = PAYLOAD_COUNT_LIMIT, maps = false } = {},
+) {
   body = bytesOf(body);
   if (body.length > messageLimit) {
     throw new NatsBridgeError("limit", `the message has ${body.length} bytes, the limit is ${messageLimit}`, {
-      needed: body.length, limit: messageLimit,
+      needed: body.length,
+      limit: messageLimit,
     });
   }
   return new EnvelopeReader(new Scanner(body), payloadLimit, maps).read();
@@ -132,7 +140,9 @@ class EnvelopeReader {
     scanner.array(2, () => {
       if (payloads.length === this.payloadLimit) {
         throw new NatsBridgeError("limit", `more than ${this.payloadLimit} payloads`, {
-          offset: scanner.at, needed: this.payloadLimit + 1, limit: this.payloadLimit,
+          offset: scanner.at,
+          needed: this.payloadLimit + 1,
+          limit: this.payloadLimit,
         });
       }
       payloads.push(this.#payload());
@@ -144,8 +154,15 @@ class EnvelopeReader {
     const { scanner } = this;
     const start = scanner.at;
     const payload = {
-      id: "", dataname: "", type: "", transport: "", encoding: "",
-      size: null, metadata: this.maps ? new Map() : {}, url: null, error: null,
+      id: "",
+      dataname: "",
+      type: "",
+      transport: "",
+      encoding: "",
+      size: null,
+      metadata: this.maps ? new Map() : {},
+      url: null,
+      error: null,
     };
     let data = { kind: "null" };
     let transportAt = start;
@@ -166,7 +183,8 @@ class EnvelopeReader {
       } else if (kind === "null") {
         scanner.literal();
       } else if (name === "size") {
-        if (kind === "number") payload.size = sizeOf(scanner.number(), () => wrong("ENV-R9", "size is out of range", at));
+        if (kind === "number")
+          payload.size = sizeOf(scanner.number(), () => wrong("ENV-R9", "size is out of range", at));
         else {
           scanner.skip(4);
           wrong("ENV-R7", "size is not a number", at);
@@ -188,7 +206,8 @@ class EnvelopeReader {
     for (const name of ["type", "transport"]) {
       if (payload[name] === "") wrong("ENV-R8", `no ${name}`, start);
     }
-    if (payload.transport !== "direct" && payload.transport !== "link") wrong("ENV-R8", "unknown transport", transportAt);
+    if (payload.transport !== "direct" && payload.transport !== "link")
+      wrong("ENV-R8", "unknown transport", transportAt);
     if (data.kind === "null") wrong("ENV-R8", "no data", start);
     if (payload.error === null) this.#data(payload, data, wrong);
     return payload;
@@ -208,7 +227,11 @@ class EnvelopeReader {
     } else if ((kind === "object" || kind === "array") && INLINE_TYPES.has(payload.type)) {
       DATA.set(payload, { inline: scanner.bytes.subarray(at, end) });
     } else {
-      wrong("DATA-4", `data of a ${INLINE_TYPES.has(payload.type) ? payload.type : "payload"} is ${kind}`, at);
+      wrong(
+        "DATA-4",
+        `data of a ${INLINE_TYPES.has(payload.type) ? payload.type : "payload"} is ${kind}`,
+        at,
+      );
     }
   }
 }
@@ -245,7 +268,9 @@ export function beginsWith(bytes, characters) {
 
 /** ENV-R9: the exact value counts, not the spelling. A hostile exponent is never computed. */
 function sizeOf(text, refuse) {
-  const [, sign, whole, fraction = "", exponent = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(text);
+  const [, sign, whole, fraction = "", exponent = "0"] = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/.exec(
+    text,
+  );
   const digits = (whole + fraction).replace(/^0+/, "");
   if (digits === "") return 0;
   const significant = digits.replace(/0+$/, "");
@@ -273,17 +298,21 @@ export function writtenType(type, dialect) {
 }
 
 /**
- * A message body (section 3): all keys, always, in order, compact, raw UTF-8. The same input gives the same bytes:
- * ids and the time are the caller's.
+ * A message body (section 3): all keys, always, in order, compact, raw UTF-8. The same input gives the same
+ * bytes: ids and the time are the caller's.
  *
- * `envelope` is { dialect, the twelve fields, metadata, payloads }; a payload is { id, dataname, type, metadata } with
+ * `envelope` is { dialect, the twelve fields, metadata, payloads }; a payload is { id, dataname, type,
+ * metadata } with
  * `bytes` (direct) or with `url` and `size` (link).
  */
 export function encodeEnvelope(envelope) {
   const pieces = [utf8(head(envelope))];
   envelope.payloads.forEach((payload, index) => {
     const [before, after] = entry(envelope.dialect, payload);
-    const data = payload.url === undefined || payload.url === null ? encodeBase64(payload.bytes) : utf8(writeJson(payload.url).slice(1, -1));
+    const data =
+      payload.url === undefined || payload.url === null
+        ? encodeBase64(payload.bytes)
+        : utf8(writeJson(payload.url).slice(1, -1));
     pieces.push(utf8((index === 0 ? "" : ",") + before), data, utf8(after));
   });
   pieces.push(utf8("]}"));
@@ -309,7 +338,8 @@ function head({ dialect, metadata, ...envelope }) {
   checkDialect(dialect);
   const fields = PAIRS.map(([camel, snake]) => {
     const value = envelope[camel] ?? "";
-    if (typeof value !== "string") throw new NatsBridgeError("invalid_input", `${camel} is not a string`, { clause: "ENV-3" });
+    if (typeof value !== "string")
+      throw new NatsBridgeError("invalid_input", `${camel} is not a string`, { clause: "ENV-3" });
     return `"${dialect === "camel" ? camel : snake}":${writeJson(value)}`;
   });
   return `{${fields.join(",")},"metadata":${metadataText(metadata)},"payloads":[`;
@@ -317,14 +347,18 @@ function head({ dialect, metadata, ...envelope }) {
 
 /** The text of a payload's entry before and after its data. */
 function entry(dialect, { id = "", dataname = "", type, metadata, bytes, url, size }) {
-  if (typeof type !== "string" || type === "") throw new NatsBridgeError("invalid_input", "a payload has no type", { clause: "TYPE-1" });
+  if (typeof type !== "string" || type === "")
+    throw new NatsBridgeError("invalid_input", "a payload has no type", { clause: "TYPE-1" });
   if (typeof id !== "string" || typeof dataname !== "string") {
-    throw new NatsBridgeError("invalid_input", "a payload's id and dataname are strings", { clause: "ENV-4" });
+    throw new NatsBridgeError("invalid_input", "a payload's id and dataname are strings", {
+      clause: "ENV-4",
+    });
   }
   const isLink = url !== undefined && url !== null;
   const key = dialect === "camel" ? "type" : "payload_type";
   const before =
-    `{"id":${writeJson(id)},"dataname":${writeJson(dataname)},"${key}":${writeJson(writtenType(type, dialect))},` +
+    `{"id":${writeJson(id)},"dataname":${writeJson(dataname)},` +
+    `"${key}":${writeJson(writtenType(type, dialect))},` +
     `"transport":"${isLink ? "link" : "direct"}","encoding":"${isLink ? "none" : "base64"}",` +
     `"size":${isLink ? size : bytes.length},"data":"`;
   return [before, `","metadata":${metadataText(metadata)}}`];
@@ -332,7 +366,8 @@ function entry(dialect, { id = "", dataname = "", type, metadata, bytes, url, si
 
 function metadataText(metadata) {
   const text = writeJson(metadata ?? {});
-  if (!text.startsWith("{")) throw new NatsBridgeError("invalid_input", "metadata is not an object", { clause: "ENV-3" });
+  if (!text.startsWith("{"))
+    throw new NatsBridgeError("invalid_input", "metadata is not an object", { clause: "ENV-3" });
   return text;
 }
 

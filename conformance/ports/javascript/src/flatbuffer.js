@@ -1,7 +1,8 @@
-// A bounds-checked view of a FlatBuffers table: enough to look through Arrow's headers before its library does.
+// A bounds-checked view of a FlatBuffers table: enough to look through Arrow's headers before its library
+// does.
 //
-// That library takes offsets and counts on trust: reads outside come back as zeros, and a hostile count makes it loop
-// for minutes.
+// That library takes offsets and counts on trust: reads outside come back as zeros, and a hostile count makes
+// it loop for minutes.
 
 const MAX_TABLES = 100_000;
 
@@ -21,7 +22,8 @@ export class FlatBuffer {
 
   /** A table at a position, with its fields' positions on demand. */
   table(at) {
-    // Tables may be shared, so that a small buffer unfolds into an enormous tree; no writer of tables does that.
+    // Tables may be shared, so that a small buffer unfolds into an enormous tree; no writer of tables does
+    // that.
     if (++this.#tables > MAX_TABLES) throw new BrokenTable("too many tables in a header");
     const vtable = at - this.i32(at);
     const size = this.u16(vtable);
@@ -32,17 +34,33 @@ export class FlatBuffer {
   }
 
   inside(at, length) {
-    if (at < 0 || length < 0 || at + length > this.view.byteLength) throw new BrokenTable("a header points outside of itself");
+    if (at < 0 || length < 0 || at + length > this.view.byteLength)
+      throw new BrokenTable("a header points outside of itself");
     return at;
   }
 
-  u8(at) { return this.view.getUint8(this.inside(at, 1)); }
-  u16(at) { return this.view.getUint16(this.inside(at, 2), true); }
-  i16(at) { return this.view.getInt16(this.inside(at, 2), true); }
-  u32(at) { return this.view.getUint32(this.inside(at, 4), true); }
-  i32(at) { return this.view.getInt32(this.inside(at, 4), true); }
-  /** A 64-bit integer as a number; above 2^53 it is larger than anything here can be, which is all that counts. */
-  i64(at) { return Number(this.view.getBigInt64(this.inside(at, 8), true)); }
+  u8(at) {
+    return this.view.getUint8(this.inside(at, 1));
+  }
+  u16(at) {
+    return this.view.getUint16(this.inside(at, 2), true);
+  }
+  i16(at) {
+    return this.view.getInt16(this.inside(at, 2), true);
+  }
+  u32(at) {
+    return this.view.getUint32(this.inside(at, 4), true);
+  }
+  i32(at) {
+    return this.view.getInt32(this.inside(at, 4), true);
+  }
+  /**
+   * A 64-bit integer as a number; above 2^53 it is larger than anything here can be, which is all that
+   * counts.
+   */
+  i64(at) {
+    return Number(this.view.getBigInt64(this.inside(at, 8), true));
+  }
 }
 
 class Table {

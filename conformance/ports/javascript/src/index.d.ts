@@ -1,6 +1,12 @@
 // The types of the public API. The documentation of behaviour is with the code, and in README.md.
 
-import type { ConnectionOptions, Msg, NatsConnection, Subscription, SubscriptionOptions } from "@nats-io/nats-core";
+import type {
+  ConnectionOptions,
+  Msg,
+  NatsConnection,
+  Subscription,
+  SubscriptionOptions,
+} from "@nats-io/nats-core";
 import type { RecordBatch, Table } from "apache-arrow";
 
 /** The two spellings of the envelope's keys; `camel` is written unless told otherwise. */
@@ -8,11 +14,22 @@ export type Dialect = "camel" | "snake";
 
 /** What the format knows. Any other name that is not empty is carried as bytes. */
 export type PayloadType =
-  | "text" | "dictionary" | "table" | "arrowtable" | "jsontable" | "image" | "audio" | "video" | "binary"
+  | "text"
+  | "dictionary"
+  | "table"
+  | "arrowtable"
+  | "jsontable"
+  | "image"
+  | "audio"
+  | "video"
+  | "binary"
   | (string & {});
 
-/** What JSON can say. Integers above 2^53 are BigInts; a Map is an object that keeps the order of its keys. */
-export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json } | Map<string, Json>;
+/**
+ * What JSON can say. Integers above 2^53 are BigInts; a Map is an object that keeps the order of its keys.
+ */
+export type Json =
+  null | boolean | number | bigint | string | Json[] | { [key: string]: Json } | Map<string, Json>;
 
 /** Metadata of a message or payload, as it is given. */
 export type Metadata = { [key: string]: Json } | Map<string, Json>;
@@ -62,7 +79,9 @@ export type UploadHandler = (fileserverUrl: string, dataname: string, data: Uint
 export interface SendOptions extends Partial<Omit<EnvelopeFields, "brokerURL">> {
   dialect?: Dialect;
   metadata?: Metadata;
-  /** Payloads of this many raw bytes and more travel by link. Default 1,000,000, in the snake dialect 500,000. */
+  /**
+   * Payloads of this many raw bytes and more travel by link. Default 1,000,000, in the snake dialect 500,000.
+   */
   sizeThreshold?: number;
   /** Seconds that the Plik keeps an upload. Default 86,400. */
   ttl?: number;
@@ -172,7 +191,11 @@ export class Bridge {
   subscribe(subject: string, options?: SubscriptionOptions): Promise<Subscription>;
   receive(message: Msg | Bytes | string, options?: ReceiveOptions): Promise<ReceivedEnvelope>;
   /** `timeout` in ms, 10,000 by default. */
-  request(subject: string, payloads: Payload[], options?: SendOptions & ReceiveOptions & { timeout?: number }): Promise<ReceivedEnvelope>;
+  request(
+    subject: string,
+    payloads: Payload[],
+    options?: SendOptions & ReceiveOptions & { timeout?: number },
+  ): Promise<ReceivedEnvelope>;
   reply(request: ReceivedEnvelope, payloads: Payload[], options?: SendOptions): Promise<SentEnvelope>;
   close(): Promise<void>;
 }
@@ -207,10 +230,29 @@ export const plikOneshotUpload: UploadHandler;
 // --- parts ---------------------------------------------------------------------------------
 
 export type ErrorKind =
-  | "malformed" | "limit" | "invalid_payload" | "invalid_base64" | "invalid_text" | "invalid_json" | "invalid_table"
-  | "digest_mismatch" | "cut_short" | "too_long" | "link_refused" | "link_gone" | "link_failed"
-  | "store" | "too_large" | "no_store" | "invalid_subject" | "invalid_input"
-  | "timeout" | "no_responders" | "connection" | "permission_denied" | "unconfirmed";
+  | "malformed"
+  | "limit"
+  | "invalid_payload"
+  | "invalid_base64"
+  | "invalid_text"
+  | "invalid_json"
+  | "invalid_table"
+  | "digest_mismatch"
+  | "cut_short"
+  | "too_long"
+  | "link_refused"
+  | "link_gone"
+  | "link_failed"
+  | "store"
+  | "too_large"
+  | "no_store"
+  | "invalid_subject"
+  | "invalid_input"
+  | "timeout"
+  | "no_responders"
+  | "connection"
+  | "permission_denied"
+  | "unconfirmed";
 
 export class NatsBridgeError extends Error {
   constructor(kind: ErrorKind, message: string, details?: object);
@@ -273,7 +315,9 @@ export function encodeEnvelope(
     dialect: Dialect;
     metadata?: Metadata;
     payloads: Array<
-      { id?: string; dataname?: string; type: PayloadType; metadata?: Metadata } & ({ bytes: Uint8Array } | { url: string; size: number | bigint })
+      { id?: string; dataname?: string; type: PayloadType; metadata?: Metadata } & (
+        { bytes: Uint8Array } | { url: string; size: number | bigint }
+      )
     >;
   },
 ): Uint8Array;

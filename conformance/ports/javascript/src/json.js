@@ -11,15 +11,25 @@ export const MAX_DEPTH = 128;
 
 const I64_MIN = -(2n ** 63n);
 const U64_MAX = 2n ** 64n - 1n;
-const QUOTE = 0x22, BACKSLASH = 0x5c, COMMA = 0x2c, COLON = 0x3a;
-const OPEN_BRACE = 0x7b, CLOSE_BRACE = 0x7d, OPEN_BRACKET = 0x5b, CLOSE_BRACKET = 0x5d;
-const SHORT = new Map([..."\"\\/bfnrt"].map((c, i) => [c.charCodeAt(0), "\"\\/\b\f\n\r\t"[i]]));
-const LITERALS = new Map([[0x74, "true"], [0x66, "false"], [0x6e, "null"]]);
+const QUOTE = 0x22,
+  BACKSLASH = 0x5c,
+  COMMA = 0x2c,
+  COLON = 0x3a;
+const OPEN_BRACE = 0x7b,
+  CLOSE_BRACE = 0x7d,
+  OPEN_BRACKET = 0x5b,
+  CLOSE_BRACKET = 0x5d;
+const SHORT = new Map([...'"\\/bfnrt'].map((c, i) => [c.charCodeAt(0), '"\\/\b\f\n\r\t'[i]]));
+const LITERALS = new Map([
+  [0x74, "true"],
+  [0x66, "false"],
+  [0x6e, "null"],
+]);
 const LITERAL_VALUES = { true: true, false: false, null: null };
 
 /**
- * Reads JSON text from its bytes, once, from left to right. What is not asked for is skipped, checked all the same,
- * and takes no memory.
+ * Reads JSON text from its bytes, once, from left to right. What is not asked for is skipped, checked all the
+ * same, and takes no memory.
  */
 export class Scanner {
   /** `kind` and `clause` are those of its errors; the bytes must be valid UTF-8 as a whole. */
@@ -47,18 +57,31 @@ export class Scanner {
 
   space() {
     const { bytes } = this;
-    while (bytes[this.at] === 0x20 || bytes[this.at] === 0x0a || bytes[this.at] === 0x0d || bytes[this.at] === 0x09) this.at++;
+    while (
+      bytes[this.at] === 0x20 ||
+      bytes[this.at] === 0x0a ||
+      bytes[this.at] === 0x0d ||
+      bytes[this.at] === 0x09
+    )
+      this.at++;
   }
 
   /** What begins here: "object", "array", "string", "boolean", "null", or "number" for all the rest. */
   peek() {
     switch (this.bytes[this.at]) {
-      case OPEN_BRACE: return "object";
-      case OPEN_BRACKET: return "array";
-      case QUOTE: return "string";
-      case 0x74: case 0x66: return "boolean";
-      case 0x6e: return "null";
-      default: return "number";
+      case OPEN_BRACE:
+        return "object";
+      case OPEN_BRACKET:
+        return "array";
+      case QUOTE:
+        return "string";
+      case 0x74:
+      case 0x66:
+        return "boolean";
+      case 0x6e:
+        return "null";
+      default:
+        return "number";
     }
   }
 
@@ -83,7 +106,11 @@ export class Scanner {
 
   #items(depth, close, item) {
     if (depth > MAX_DEPTH) {
-      throw new NatsBridgeError("limit", "nested too deeply", { clause: this.depthClause, offset: this.at, limit: MAX_DEPTH });
+      throw new NatsBridgeError("limit", "nested too deeply", {
+        clause: this.depthClause,
+        offset: this.at,
+        limit: MAX_DEPTH,
+      });
     }
     this.at++;
     this.space();
@@ -175,7 +202,8 @@ export class Scanner {
     }
     const first = this.#hex4(start);
     if (first < 0xd800 || first > 0xdfff) return String.fromCharCode(first);
-    if (first >= 0xdc00 || this.bytes[this.at] !== BACKSLASH || this.bytes[this.at + 1] !== 0x75) this.fail("a lone surrogate", start);
+    if (first >= 0xdc00 || this.bytes[this.at] !== BACKSLASH || this.bytes[this.at + 1] !== 0x75)
+      this.fail("a lone surrogate", start);
     const second = this.#hex4(this.at);
     if (second < 0xdc00 || second > 0xdfff) this.fail("a lone surrogate", start);
     return String.fromCharCode(first, second);
@@ -223,18 +251,27 @@ export class Scanner {
   /** Skips a value that stands at `depth`: checked, not built. */
   skip(depth) {
     switch (this.peek()) {
-      case "object": this.object(depth, () => this.skip(depth + 1)); break;
-      case "array": this.array(depth, () => this.skip(depth + 1)); break;
-      case "string": this.stringSpan(); break;
-      case "number": this.number(); break;
-      default: this.literal();
+      case "object":
+        this.object(depth, () => this.skip(depth + 1));
+        break;
+      case "array":
+        this.array(depth, () => this.skip(depth + 1));
+        break;
+      case "string":
+        this.stringSpan();
+        break;
+      case "number":
+        this.number();
+        break;
+      default:
+        this.literal();
     }
   }
 
   /**
-   * A value as JavaScript has it. Of a key that comes twice the last value counts; integers that fit 64 bits are
-   * exact, as BigInts where a number cannot hold them. With `maps` objects are Maps, which keep the order of all keys
-   * (a plain object moves keys such as "1" to its front).
+   * A value as JavaScript has it. Of a key that comes twice the last value counts; integers that fit 64 bits
+   * are exact, as BigInts where a number cannot hold them. With `maps` objects are Maps, which keep the order
+   * of all keys (a plain object moves keys such as "1" to its front).
    */
   value(depth, options) {
     switch (this.peek()) {
@@ -250,9 +287,12 @@ export class Scanner {
         this.array(depth, () => list.push(this.value(depth + 1, options)));
         return list;
       }
-      case "string": return this.string();
-      case "number": return this.#numberValue(options);
-      default: return this.literal();
+      case "string":
+        return this.string();
+      case "number":
+        return this.#numberValue(options);
+      default:
+        return this.literal();
     }
   }
 
@@ -261,7 +301,10 @@ export class Scanner {
     const digits = this.number();
     const number = Number(digits);
     if (!Number.isFinite(number)) {
-      const error = new NatsBridgeError("invalid_json", "a number overflows a double", { clause: "TYPE-4", offset: start });
+      const error = new NatsBridgeError("invalid_json", "a number overflows a double", {
+        clause: "TYPE-4",
+        offset: start,
+      });
       return overflow(error);
     }
     if (!/[.eE]/.test(digits) && digits.length <= 20 && !Number.isSafeInteger(number)) {
@@ -276,7 +319,8 @@ export class Scanner {
 function plainObject(map) {
   const object = {};
   for (const [key, value] of map) {
-    if (key === "__proto__") Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+    if (key === "__proto__")
+      Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
     else object[key] = value;
   }
   return object;
@@ -313,7 +357,8 @@ function overflow(error) {
 
 /**
  * Compact JSON with raw UTF-8 (ENV-W2, ENV-W3) of what JSON.stringify takes, and of Maps and BigInts. What
- * JSON cannot say is refused, not silently changed: NaN, infinities, lone surrogates, cycles, more than 128 levels.
+ * JSON cannot say is refused, not silently changed: NaN, infinities, lone surrogates, cycles, more than 128
+ * levels.
  */
 export function writeJson(value) {
   const text = jsonText(value);
@@ -322,7 +367,8 @@ export function writeJson(value) {
 }
 
 function jsonText(value, depth = 1) {
-  if (value !== null && typeof value === "object" && typeof value.toJSON === "function") value = value.toJSON();
+  if (value !== null && typeof value === "object" && typeof value.toJSON === "function")
+    value = value.toJSON();
   switch (typeof value) {
     case "string":
       if (!value.isWellFormed()) throw unwritable("a string holds a lone surrogate");

@@ -18,7 +18,10 @@ export const KEPT_SECONDS = 86_400;
 /** RETRY-1. */
 export const RETRIES = { maxRetries: 5, baseDelay: 100, maxDelay: 5000 };
 
-/** POL-6, all in ms: until the first byte of an answer, between two of them, for one download, for one upload step. */
+/**
+ * POL-6, all in ms: until the first byte of an answer, between two of them, for one download, for one upload
+ * step.
+ */
 export const FIRST_BYTE_MS = 30_000;
 export const IDLE_MS = 30_000;
 export const DOWNLOAD_MS = 300_000;

@@ -2,7 +2,10 @@
 
 const MAGIC = 0x184d2204;
 
-/** Unpacks one frame into exactly `out.length` bytes, or throws a RangeError. Checksums are skipped, not verified. */
+/**
+ * Unpacks one frame into exactly `out.length` bytes, or throws a RangeError. Checksums are skipped, not
+ * verified.
+ */
 export function unpackLz4(frame, out) {
   const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
   const broken = () => new RangeError("a broken LZ4 frame");

@@ -31,7 +31,8 @@ export async function serialise(type, value) {
       return (await import("./table.js")).writeTable(value);
     default:
       if (typeof type !== "string" || type === "") throw invalid("a payload has no type");
-      if (typeof Blob !== "undefined" && value instanceof Blob) return new Uint8Array(await value.arrayBuffer());
+      if (typeof Blob !== "undefined" && value instanceof Blob)
+        return new Uint8Array(await value.arrayBuffer());
       return bytesOf(value);
   }
 }
@@ -39,8 +40,8 @@ export async function serialise(type, value) {
 const isRow = (row) => row !== null && typeof row === "object" && !Array.isArray(row);
 
 /**
- * The value of raw bytes: { kind, value }, with the kind `text`, `json`, `rows`, `table` or `bytes`. The type decides
- * how they are read, never `encoding` (TYPE-3).
+ * The value of raw bytes: { kind, value }, with the kind `text`, `json`, `rows`, `table` or `bytes`. The type
+ * decides how they are read, never `encoding` (TYPE-3).
  *
  * @throws {NatsBridgeError} `invalid_text`, `invalid_json`, `invalid_table`, `limit`
  */
@@ -49,7 +50,10 @@ export async function readValue(type, bytes, { maps = false } = {}) {
     case "text": {
       const text = textOf(bytes);
       if (text === null) {
-        throw new NatsBridgeError("invalid_text", "the text is not UTF-8", { clause: "TYPE-1", offset: firstInvalidUtf8(bytes) });
+        throw new NatsBridgeError("invalid_text", "the text is not UTF-8", {
+          clause: "TYPE-1",
+          offset: firstInvalidUtf8(bytes),
+        });
       }
       return { kind: "text", value: text };
     }

@@ -21,19 +21,28 @@ export class Plik {
 
   /** @param {string} server such as `http://localhost:8080` */
   constructor(server, { ttl = KEPT_SECONDS, oneShot = false } = {}) {
-    this.server = baseOf(server, (why) => new NatsBridgeError("invalid_input", `the file server's URL: ${why}`));
+    this.server = baseOf(
+      server,
+      (why) => new NatsBridgeError("invalid_input", `the file server's URL: ${why}`),
+    );
     this.lifetime = oneShot ? { oneShot: true } : { ttl };
   }
 
   /** An upper bound for the characters of an upload's link. */
   urlBound(dataname) {
-    return Math.max(this.server.length, MAX_DOMAIN) + "/file/".length + 2 * (MAX_ID + 1) + 3 * fileName(dataname).length;
+    return (
+      Math.max(this.server.length, MAX_DOMAIN) +
+      "/file/".length +
+      2 * (MAX_ID + 1) +
+      3 * fileName(dataname).length
+    );
   }
 
   /**
    * Uploads one file.
    *
-   * @returns {Promise<{ status: number, uploadid: string, fileid: string, url: string, token: string, expiresAt: string | null }>}
+   * @returns {Promise<{ status: number, uploadid: string, fileid: string, url: string, token: string,
+   *   expiresAt: string | null }>}
    *   `token` deletes it again and stays with the sender
    * @throws {NatsBridgeError} `store`; nothing is left behind that the server would not delete by itself
    */
@@ -62,10 +71,12 @@ export class Plik {
 
   /** The origin that the server announces for downloads (POL-8), or null; asked once. */
   async downloadOrigin() {
-    this.#domain ??= this.#request(`${this.server}/config`, {}).then(async (reply) => {
-      const domain = domainOf(readObject(new Uint8Array(await reply.arrayBuffer())));
-      return domain === null ? null : originOf(domain);
-    }).catch(() => null);
+    this.#domain ??= this.#request(`${this.server}/config`, {})
+      .then(async (reply) => {
+        const domain = domainOf(readObject(new Uint8Array(await reply.arrayBuffer())));
+        return domain === null ? null : originOf(domain);
+      })
+      .catch(() => null);
     return this.#domain;
   }
 
@@ -78,18 +89,25 @@ export class Plik {
     let reply;
     try {
       reply = await fetch(url, {
-        redirect: "manual", signal: AbortSignal.timeout(UPLOAD_MS), headers: { ...REQUEST_HEADERS, ...headers },
-        cache: "no-store", credentials: "omit", ...init,
+        redirect: "manual",
+        signal: AbortSignal.timeout(UPLOAD_MS),
+        headers: { ...REQUEST_HEADERS, ...headers },
+        cache: "no-store",
+        credentials: "omit",
+        ...init,
       });
     } catch (cause) {
       const kind = cause.name === "TimeoutError" ? "timeout" : "store";
       throw new NatsBridgeError(kind, `no answer from the file server: ${cause.cause?.code ?? cause.name}`, {
-        clause: "LINK-3", retryable: true,
+        clause: "LINK-3",
+        retryable: true,
       });
     }
     if (reply.status !== 200) {
       await reply.body?.cancel().catch(() => {});
-      throw refused(`the file server answered ${reply.status}`, { retryable: isRetryableStatus(reply.status) });
+      throw refused(`the file server answered ${reply.status}`, {
+        retryable: isRetryableStatus(reply.status),
+      });
     }
     return reply;
   }
@@ -122,7 +140,8 @@ export function readUpload(server, createdBody, addedBody) {
 function readCreated(body) {
   const answer = readObject(body);
   const token = answer.uploadToken;
-  if (typeof token !== "string" || !/^[!-~]{1,256}$/.test(token)) throw refused("the uploadToken of the answer is not valid");
+  if (typeof token !== "string" || !/^[!-~]{1,256}$/.test(token))
+    throw refused("the uploadToken of the answer is not valid");
   const expires = typeof answer.expireAt === "string" ? parseTimestamp(answer.expireAt) : null;
   return {
     id: idOf(answer),
@@ -140,12 +159,14 @@ function readObject(body) {
   } catch (cause) {
     throw refused("the answer is not JSON", { cause });
   }
-  if (answer === null || typeof answer !== "object" || Array.isArray(answer)) throw refused("the answer is no object");
+  if (answer === null || typeof answer !== "object" || Array.isArray(answer))
+    throw refused("the answer is no object");
   return answer;
 }
 
 function idOf({ id }) {
-  if (typeof id !== "string" || !/^[A-Za-z0-9_-]{1,32}$/.test(id)) throw refused("the id of the answer is not valid");
+  if (typeof id !== "string" || !/^[A-Za-z0-9_-]{1,32}$/.test(id))
+    throw refused("the id of the answer is not valid");
   return id;
 }
 
@@ -171,12 +192,20 @@ function baseOf(text, error) {
 /** One path segment: everything is escaped but letters, digits and `-._~`. */
 function segment(name) {
   if (!name.isWellFormed()) throw refused("the fileName of the answer is not valid");
-  return encodeURIComponent(name).replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
+  return encodeURIComponent(name).replace(
+    /[!'()*]/g,
+    (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 /** A name that any server keeps as it is; the real one is in the envelope. */
 function fileName(dataname) {
-  return dataname.replace(/[^A-Za-z0-9._-]/gu, "_").slice(0, 100).replace(/^\.+|\.+$/g, "") || "payload";
+  return (
+    dataname
+      .replace(/[^A-Za-z0-9._-]/gu, "_")
+      .slice(0, 100)
+      .replace(/^\.+|\.+$/g, "") || "payload"
+  );
 }
 
 function refused(message, details) {

@@ -1,7 +1,8 @@
 // Links: parsed strictly, and what of them may be fetched (POL-).
 //
 // The URL of the platform is lenient where this has to be strict: it takes `http:\\h`, `http:h`, tabs inside,
-// user info, and a dozen spellings of 127.0.0.1. So links are taken apart here, and the platform sees only what passed.
+// user info, and a dozen spellings of 127.0.0.1. So links are taken apart here, and the platform sees only
+// what passed.
 
 import { NatsBridgeError } from "./errors.js";
 import { URL_LIMIT } from "./limits.js";
@@ -16,12 +17,15 @@ const DEFAULT_PORTS = { http: 80, https: 443 };
  * @throws {NatsBridgeError} `link_refused`; the text never repeats the link
  */
 export function parseLink(text) {
-  if (new TextEncoder().encode(text).length > URL_LIMIT) throw refused("POL-5", `the link is longer than ${URL_LIMIT} bytes`);
-  if (/\p{Cc}/u.test(text) || !text.isWellFormed()) throw refused("POL-5", "the link holds a control character");
+  if (new TextEncoder().encode(text).length > URL_LIMIT)
+    throw refused("POL-5", `the link is longer than ${URL_LIMIT} bytes`);
+  if (/\p{Cc}/u.test(text) || !text.isWellFormed())
+    throw refused("POL-5", "the link holds a control character");
   if (text.includes("\\")) throw refused("POL-5", "the link holds a backslash");
   const match = /^([a-z][a-z0-9+.-]*):\/\/([^/?#]*)([^#]*)/i.exec(text);
   const scheme = match?.[1].toLowerCase();
-  if (scheme !== "http" && scheme !== "https") throw refused("POL-1", "the link is no absolute http or https URL");
+  if (scheme !== "http" && scheme !== "https")
+    throw refused("POL-1", "the link is no absolute http or https URL");
   const [, , authority, rest] = match;
   if (authority.includes("@")) throw refused("POL-5", "the link has user info before its host");
   const [, written, portText = ""] = /^(\[[^\]]*\]|[^:[\]]*)(?::(.*))?$/.exec(authority) ?? [];
@@ -33,10 +37,17 @@ export function parseLink(text) {
   if (port < 1 || port > 65_535) throw refused("POL-4", "the link's port is out of range");
   const path = encodePath(rest);
   const shownPort = port === DEFAULT_PORTS[scheme] ? "" : `:${port}`;
-  return { scheme, host, port, request: `${scheme}://${host}${shownPort}${path.startsWith("/") ? "" : "/"}${path}` };
+  return {
+    scheme,
+    host,
+    port,
+    request: `${scheme}://${host}${shownPort}${path.startsWith("/") ? "" : "/"}${path}`,
+  };
 }
 
-/** Names, dotted IPv4 addresses, bracketed IPv6 ones; no spelling that resolvers read in more than one way. */
+/**
+ * Names, dotted IPv4 addresses, bracketed IPv6 ones; no spelling that resolvers read in more than one way.
+ */
 function checkHost(host) {
   const invalid = (why) => refused("POL-4", `the link's host ${why}`);
   if (host === "") throw invalid("is missing");
@@ -44,11 +55,14 @@ function checkHost(host) {
     if (!isIpv6(host.slice(1, -1))) throw invalid("is no IPv6 address");
     return;
   }
-  if (!/^[a-z0-9._-]+$/.test(host)) throw invalid("has characters other than letters, digits, '-', '_' and '.'");
+  if (!/^[a-z0-9._-]+$/.test(host))
+    throw invalid("has characters other than letters, digits, '-', '_' and '.'");
   const labels = (host.endsWith(".") ? host.slice(0, -1) : host).split(".");
-  if (host.length > 253 || labels.some((label) => label === "" || label.length > 63)) throw invalid("is no valid name");
+  if (host.length > 253 || labels.some((label) => label === "" || label.length > 63))
+    throw invalid("is no valid name");
   const last = labels.at(-1);
-  if ((/^\d+$/.test(last) || last.startsWith("0x")) && !isIpv4(host)) throw invalid("looks like an IPv4 address but is none");
+  if ((/^\d+$/.test(last) || last.startsWith("0x")) && !isIpv4(host))
+    throw invalid("looks like an IPv4 address but is none");
 }
 
 function isIpv4(text) {
@@ -86,22 +100,27 @@ function ipv6Words(text) {
   return words;
 }
 
-/** Path and query with everything escaped that a request line cannot carry; escapes that are there stay (POL-5). */
+/**
+ * Path and query with everything escaped that a request line cannot carry; escapes that are there stay
+ * (POL-5).
+ */
 function encodePath(path) {
   let out = "";
   const bytes = new TextEncoder().encode(path);
   for (let at = 0; at < bytes.length; at++) {
     const character = String.fromCharCode(bytes[at]);
-    const keep = character === "%"
-      ? /^[0-9a-f]{2}$/i.test(String.fromCharCode(...bytes.subarray(at + 1, at + 3)))
-      : /[!#-;=?-Z_a-z~]/.test(character);
+    const keep =
+      character === "%"
+        ? /^[0-9a-f]{2}$/i.test(String.fromCharCode(...bytes.subarray(at + 1, at + 3)))
+        : /[!#-;=?-Z_a-z~]/.test(character);
     out += keep ? character : `%${bytes[at].toString(16).toUpperCase().padStart(2, "0")}`;
   }
   return out;
 }
 
 /**
- * What a receiver may fetch: links to the origins that it named, whatever address they resolve to, and no others.
+ * What a receiver may fetch: links to the origins that it named, whatever address they resolve to, and no
+ * others.
  *
  * @example
  * new Policy(["http://localhost:8080"]).check("http://127.0.0.1:8080/file/a/b/c");
@@ -111,18 +130,22 @@ export class Policy {
 
   /** Each origin is `scheme://host` or `scheme://host:port`. */
   constructor(origins = []) {
-    this.#origins = new Set([...origins].map((text) => {
-      let link;
-      try {
-        link = parseLink(text);
-      } catch (cause) {
-        throw new NatsBridgeError("invalid_input", `not an origin: ${cause.message}`, { clause: "POL-2" });
-      }
-      if (!/^[^/?#]*:\/\/[^/?#]*\/?$/.test(text)) {
-        throw new NatsBridgeError("invalid_input", "an origin has no path: http://localhost:8080", { clause: "POL-2" });
-      }
-      return originKey(link);
-    }));
+    this.#origins = new Set(
+      [...origins].map((text) => {
+        let link;
+        try {
+          link = parseLink(text);
+        } catch (cause) {
+          throw new NatsBridgeError("invalid_input", `not an origin: ${cause.message}`, { clause: "POL-2" });
+        }
+        if (!/^[^/?#]*:\/\/[^/?#]*\/?$/.test(text)) {
+          throw new NatsBridgeError("invalid_input", "an origin has no path: http://localhost:8080", {
+            clause: "POL-2",
+          });
+        }
+        return originKey(link);
+      }),
+    );
   }
 
   /** The link as it is to be requested, or the error that says what would allow it. */

@@ -56,13 +56,29 @@ export class ReceivedPayload {
  * Reads a message and all of its payloads.
  *
  * @param {object | Uint8Array | string} message a NATS message, its body, or its text
- * @param {object} options `policyFor(url)`, which resolves to the policy to ask; `handler`; the retries; `refuseUnverified`
+ * @param {object} options `policyFor(url)`, which resolves to the policy to ask; `handler`; the retries;
+ *   `refuseUnverified`
  */
-export async function open(message, { policyFor, handler, refuseUnverified = false, maps = false, ...options }) {
+export async function open(
+  message,
+  { policyFor, handler, refuseUnverified = false, maps = false, ...options },
+) {
   const { body, subject, natsReply } = partsOf(message);
   const { payloads, ...envelope } = decodeEnvelope(body, { maps, ...options });
-  const context = { policyFor, handler, refuseUnverified, maps, correlationId: envelope.correlationId, ...options };
-  return { ...envelope, payloads: await pool(payloads, AT_ONCE, (payload) => openPayload(payload, context)), subject, natsReply };
+  const context = {
+    policyFor,
+    handler,
+    refuseUnverified,
+    maps,
+    correlationId: envelope.correlationId,
+    ...options,
+  };
+  return {
+    ...envelope,
+    payloads: await pool(payloads, AT_ONCE, (payload) => openPayload(payload, context)),
+    subject,
+    natsReply,
+  };
 }
 
 function partsOf(message) {
@@ -80,7 +96,10 @@ async function openPayload(payload, context) {
     Object.assign(opened, await fetchPayload(payload, context));
     Object.assign(opened, await readValue(payload.type, opened.bytes, context));
   } catch (error) {
-    opened.error = error instanceof NatsBridgeError ? error : new NatsBridgeError("link_failed", "the download handler failed", { cause: error });
+    opened.error =
+      error instanceof NatsBridgeError
+        ? error
+        : new NatsBridgeError("link_failed", "the download handler failed", { cause: error });
   }
   return new ReceivedPayload(payload, opened);
 }
@@ -92,7 +111,11 @@ async function fetchPayload(payload, { policyFor, handler, refuseUnverified, cor
     return { bytes, ...(await verify(payload, bytes)) };
   }
   if (refuseUnverified && expectedDigest(payload.metadata) === null && !payload.size) {
-    throw new NatsBridgeError("link_refused", "the link has neither size nor digest, and refuseUnverified is set", { clause: "VER-6" });
+    throw new NatsBridgeError(
+      "link_refused",
+      "the link has neither size nor digest, and refuseUnverified is set",
+      { clause: "VER-6" },
+    );
   }
   if (!handler) return download(payload, await policyFor(payload.url), options);
   const bytes = bytesOf(await handler(payload.url, { ...RETRIES, ...options, correlationId }));

@@ -8,10 +8,14 @@ export function isRetryableStatus(status) {
 }
 
 /**
- * The ms to wait before retry `retry`, counted from 1: at most `min(maxDelay, baseDelay * 2^(retry-1))` and at least
- * half of that, drawn by the generator; longer where the server asks for it, never above `maxDelay`.
+ * The ms to wait before retry `retry`, counted from 1: at most `min(maxDelay, baseDelay * 2^(retry-1))` and
+ * at least half of that, drawn by the generator; longer where the server asks for it, never above `maxDelay`.
  */
-export function retryDelay(retry, random, { baseDelay = RETRIES.baseDelay, maxDelay = RETRIES.maxDelay, retryAfterMs = 0 } = {}) {
+export function retryDelay(
+  retry,
+  random,
+  { baseDelay = RETRIES.baseDelay, maxDelay = RETRIES.maxDelay, retryAfterMs = 0 } = {},
+) {
   const ceiling = baseDelay === 0 ? 0 : Math.min(maxDelay, baseDelay * 2 ** (retry - 1));
   return Math.max(ceiling / 2 + (random() * ceiling) / 2, Math.min(retryAfterMs, maxDelay));
 }

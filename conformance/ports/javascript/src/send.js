@@ -11,25 +11,57 @@ import { Plik } from "./plik.js";
 import { parseLink } from "./policy.js";
 import { checkSubject } from "./subjects.js";
 
-const FIELD_OPTIONS = ["correlationId", "msgId", "timestamp", "sendTo", "msgPurpose", "senderName", "senderId",
-  "receiverName", "receiverId", "replyTo", "replyToMsgId", "brokerURL"];
+const FIELD_OPTIONS = [
+  "correlationId",
+  "msgId",
+  "timestamp",
+  "sendTo",
+  "msgPurpose",
+  "senderName",
+  "senderId",
+  "receiverName",
+  "receiverId",
+  "replyTo",
+  "replyToMsgId",
+  "brokerURL",
+];
 
 /**
- * Plans, uploads and encodes one message. Nothing is uploaded unless the message will fit the server, and nothing stays
- * uploaded where it then does not.
+ * Plans, uploads and encodes one message. Nothing is uploaded unless the message will fit the server, and
+ * nothing stays uploaded where it then does not.
  *
- * @returns {Promise<{ envelope: object, body: Uint8Array, undo: () => Promise<void> }>} `undo` deletes the uploads
- *   again, which is right as long as nobody has been handed the message
+ * @returns {Promise<{ envelope: object, body: Uint8Array, undo: () => Promise<void> }>} `undo` deletes the
+ *   uploads again, which is right as long as nobody has been handed the message
  */
-export async function prepare(subject, payloads, { dialect = "camel", metadata = {}, sizeThreshold, maxPayload = null, store = null, ...options }) {
+export async function prepare(
+  subject,
+  payloads,
+  { dialect = "camel", metadata = {}, sizeThreshold, maxPayload = null, store = null, ...options },
+) {
   checkSubject(subject);
   if (!Array.isArray(payloads)) {
-    throw new NatsBridgeError("invalid_input", "payloads is a list of { dataname, data, type }, even for one", { clause: "FACADE-1" });
+    throw new NatsBridgeError(
+      "invalid_input",
+      "payloads is a list of { dataname, data, type }, even for one",
+      { clause: "FACADE-1" },
+    );
   }
   const envelope = {
-    dialect, correlationId: uuid(), msgId: uuid(), timestamp: new Date().toISOString(), sendTo: subject,
-    msgPurpose: "chat", senderName: "NATSBridge", senderId: "", receiverName: "", receiverId: "",
-    replyTo: "", replyToMsgId: "", brokerURL: "", metadata, payloads: [],
+    dialect,
+    correlationId: uuid(),
+    msgId: uuid(),
+    timestamp: new Date().toISOString(),
+    sendTo: subject,
+    msgPurpose: "chat",
+    senderName: "NATSBridge",
+    senderId: "",
+    receiverName: "",
+    receiverId: "",
+    replyTo: "",
+    replyToMsgId: "",
+    brokerURL: "",
+    metadata,
+    payloads: [],
   };
   for (const name of FIELD_OPTIONS) envelope[name] = options[name] ?? envelope[name];
   const items = await Promise.all(payloads.map(itemOf));
@@ -37,7 +69,10 @@ export async function prepare(subject, payloads, { dialect = "camel", metadata =
     payloads: items.map((item) => ({
       size: item.bytes.length,
       directLength: directLength(dialect, item),
-      linkLength: store && entryLength(dialect, linked(item, "", "0".repeat(64), "2000-01-01T00:00:00.000Z")) + store.urlBound(item.dataname),
+      linkLength:
+        store &&
+        entryLength(dialect, linked(item, "", "0".repeat(64), "2000-01-01T00:00:00.000Z")) +
+          store.urlBound(item.dataname),
     })),
     threshold: sizeThreshold ?? DEFAULT_THRESHOLD[dialect],
     maxPayload,
@@ -47,7 +82,8 @@ export async function prepare(subject, payloads, { dialect = "camel", metadata =
 
   const uploads = [];
   const undo = async () => {
-    // A failed clean-up never replaces the first error: the server deletes what is left when its time is over.
+    // A failed clean-up never replaces the first error: the server deletes what is left when its time is
+    // over.
     await Promise.allSettled(uploads.map((upload) => store.delete(upload)));
   };
   try {
@@ -63,9 +99,11 @@ export async function prepare(subject, payloads, { dialect = "camel", metadata =
     }
     const body = encodeEnvelope(envelope);
     if (maxPayload !== null && body.length > maxPayload) {
-      throw new NatsBridgeError("too_large", `the message has ${body.length} bytes, the server takes ${maxPayload}`, {
-        clause: "PLAN-7", needed: body.length, limit: maxPayload,
-      });
+      throw new NatsBridgeError(
+        "too_large",
+        `the message has ${body.length} bytes, the server takes ${maxPayload}`,
+        { clause: "PLAN-7", needed: body.length, limit: maxPayload },
+      );
     }
     return { envelope: sent(envelope, body.length), body, undo };
   } catch (error) {
@@ -75,16 +113,29 @@ export async function prepare(subject, payloads, { dialect = "camel", metadata =
 }
 
 /**
- * One payload with its raw bytes, from `{ dataname, data, type, metadata }` or `[dataname, data, type]`; `bytes` for
+ * One payload with its raw bytes, from `{ dataname, data, type, metadata }` or `[dataname, data, type]`;
+ * `bytes` for
  * `data` are raw bytes that are there already, those of a received payload for example.
  */
 async function itemOf(payload) {
-  const [dataname, data, type] = Array.isArray(payload) ? payload : [payload?.dataname, payload?.data, payload?.type];
-  const { metadata = {}, bytes } = Array.isArray(payload) ? {} : payload ?? {};
+  const [dataname, data, type] = Array.isArray(payload)
+    ? payload
+    : [payload?.dataname, payload?.data, payload?.type];
+  const { metadata = {}, bytes } = Array.isArray(payload) ? {} : (payload ?? {});
   if (typeof dataname !== "string" || typeof type !== "string") {
-    throw new NatsBridgeError("invalid_input", "a payload is { dataname, data, type } or [dataname, data, type]", { clause: "FACADE-1" });
+    throw new NatsBridgeError(
+      "invalid_input",
+      "a payload is { dataname, data, type } or [dataname, data, type]",
+      { clause: "FACADE-1" },
+    );
   }
-  return { id: uuid(), dataname, type, metadata, bytes: bytes === undefined ? await serialise(type, data) : bytesOf(bytes) };
+  return {
+    id: uuid(),
+    dataname,
+    type,
+    metadata,
+    bytes: bytes === undefined ? await serialise(type, data) : bytesOf(bytes),
+  };
 }
 
 /** The payload as a link, with what ENV-W8 adds to its metadata. */
@@ -118,7 +169,10 @@ export function storeOf(handler, fileserverUrl) {
       try {
         parseLink(upload.url);
       } catch (cause) {
-        throw new NatsBridgeError("store", "the upload handler gave no usable url", { clause: "LINK-2", cause });
+        throw new NatsBridgeError("store", "the upload handler gave no usable url", {
+          clause: "LINK-2",
+          cause,
+        });
       }
       return upload;
     },
@@ -134,8 +188,8 @@ export function plikUpload(fileserverUrl, dataname, data) {
 }
 
 /**
- * An upload handler: a Plik that deletes the file at its first download, even one that breaks off. For exactly one
- * receiver, which can live with a lost payload.
+ * An upload handler: a Plik that deletes the file at its first download, even one that breaks off. For
+ * exactly one receiver, which can live with a lost payload.
  */
 export function plikOneshotUpload(fileserverUrl, dataname, data) {
   return new Plik(fileserverUrl, { oneShot: true }).upload(dataname, data);

@@ -11,7 +11,8 @@ const START = Uint32Array.from(PRIMES.slice(0, 8), (prime) => fraction(prime, 2n
 /** floor(root(prime) * 2^32) mod 2^32, exactly. */
 function fraction(prime, degree) {
   const target = BigInt(prime) << (32n * degree);
-  let low = 0n, high = 1n << 40n;
+  let low = 0n,
+    high = 1n << 40n;
   while (high - low > 1n) {
     const middle = (low + high) >> 1n;
     if (middle ** degree <= target) low = middle;

@@ -7,7 +7,8 @@ export function checkSubject(subject, use = "publish") {
   if (typeof subject !== "string" || subject === "") throw refused("the subject is empty");
   // White space by Unicode; U+FEFF is white space to JavaScript alone.
   const at = subject.search(/[\p{White_Space}\p{Cc}]/u);
-  if (at >= 0) throw refused("the subject holds white space or a control character", utf8Length(subject.slice(0, at)));
+  if (at >= 0)
+    throw refused("the subject holds white space or a control character", utf8Length(subject.slice(0, at)));
   if (!subject.isWellFormed()) throw refused("the subject holds a lone surrogate");
   const tokens = subject.split(".");
   if (tokens.includes("")) throw refused("the subject has an empty token");

@@ -8,9 +8,10 @@ import { TABLE_LIMIT } from "./limits.js";
 import { unpackLz4 } from "./lz4.js";
 import { checkData, checkFrames, checkLengths, invalidTable } from "./table_guard.js";
 
-// The Arrow library hands a codec the compressed bytes alone; what they unpack to stands in the eight bytes before
-// them, which `checkFrames` has found inside the body and within the limit.
-const unpackedLength = (bytes) => Number(new DataView(bytes.buffer, bytes.byteOffset - 8, 8).getBigInt64(0, true));
+// The Arrow library hands a codec the compressed bytes alone; what they unpack to stands in the eight bytes
+// before them, which `checkFrames` has found inside the body and within the limit.
+const unpackedLength = (bytes) =>
+  Number(new DataView(bytes.buffer, bytes.byteOffset - 8, 8).getBigInt64(0, true));
 arrow.compressionRegistry.set(arrow.CompressionType.LZ4_FRAME, {
   decode: (bytes) => unpackLz4(bytes, new Uint8Array(unpackedLength(bytes))),
 });
@@ -51,14 +52,19 @@ export function readTable(bytes, limit = TABLE_LIMIT) {
 /** The library folds columns of one name into one in the schema; the batches still know them all. */
 function withAllColumns(table) {
   for (const batch of table.batches) {
-    batch.schema = new arrow.Schema(batch.data.type.children, batch.schema.metadata, batch.schema.dictionaries, batch.schema.metadataVersion);
+    batch.schema = new arrow.Schema(
+      batch.data.type.children,
+      batch.schema.metadata,
+      batch.schema.dictionaries,
+      batch.schema.metadataVersion,
+    );
   }
   return table.batches.length === 0 ? table : new arrow.Table(table.batches[0].schema, table.batches);
 }
 
 /**
- * An Arrow IPC stream of a table, of a list of rows (objects; columns in order of first appearance), or of the bytes
- * of one, which are checked.
+ * An Arrow IPC stream of a table, of a list of rows (objects; columns in order of first appearance), or of
+ * the bytes of one, which are checked.
  */
 export function writeTable(value) {
   if (value instanceof arrow.Table) return arrow.tableToIPC(value, "stream");
@@ -70,18 +76,25 @@ export function writeTable(value) {
 }
 
 /**
- * The table of a list of rows. Whole numbers (BigInts too) become Int64, other numbers Float64, strings a dictionary of
- * Utf8; null and missing cells are null.
+ * The table of a list of rows. Whole numbers (BigInts too) become Int64, other numbers Float64, strings a
+ * dictionary of Utf8; null and missing cells are null.
  */
 export function tableOfRows(rows) {
   const maps = rows.map((row) => {
     if (row instanceof Map) return row;
-    if (row === null || typeof row !== "object" || Array.isArray(row)) throw invalidInput("a row is an object");
+    if (row === null || typeof row !== "object" || Array.isArray(row))
+      throw invalidInput("a row is an object");
     return new Map(Object.entries(row));
   });
   const columns = {};
   for (const name of new Set(maps.flatMap((row) => [...row.keys()]))) {
-    Object.defineProperty(columns, name, { value: column(name, maps.map((row) => row.get(name) ?? null)), enumerable: true });
+    Object.defineProperty(columns, name, {
+      value: column(
+        name,
+        maps.map((row) => row.get(name) ?? null),
+      ),
+      enumerable: true,
+    });
   }
   return new arrow.Table(columns);
 }
@@ -102,7 +115,8 @@ function column(name, cells) {
   if (every(isNumber)) return arrow.vectorFromArray(map(Number), new arrow.Float64());
   if (every((cell) => typeof cell === "boolean")) return arrow.vectorFromArray(cells, new arrow.Bool());
   if (present.length === 0) return arrow.vectorFromArray(cells, new arrow.Null());
-  if (!every((cell) => typeof cell === "string")) throw invalidInput(`the column ${name} mixes kinds of values`);
+  if (!every((cell) => typeof cell === "string"))
+    throw invalidInput(`the column ${name} mixes kinds of values`);
   return arrow.vectorFromArray(cells, new arrow.Dictionary(new arrow.Utf8(), new arrow.Int32()));
 }
 

@@ -1,4 +1,5 @@
-// Looks through untrusted Arrow bytes before the Arrow library does: frames and headers here, values behind it.
+// Looks through untrusted Arrow bytes before the Arrow library does: frames and headers here, values behind
+// it.
 
 import { DataType, UnionMode } from "apache-arrow";
 import { textOf } from "./bytes.js";
@@ -7,8 +8,11 @@ import { BrokenTable, FlatBuffer } from "./flatbuffer.js";
 
 const MAX_NESTING = 64;
 const MAGIC = "ARROW1";
-const SCHEMA = 1, DICTIONARY = 2, BATCH = 3; // MessageHeader
-const V4 = 3, V5 = 4; // MetadataVersion
+const SCHEMA = 1,
+  DICTIONARY = 2,
+  BATCH = 3; // MessageHeader
+const V4 = 3,
+  V5 = 4; // MetadataVersion
 
 export function invalidTable(message, offset = null, cause) {
   return new NatsBridgeError("invalid_table", message, { clause: "TYPE-6", offset, cause });
@@ -17,11 +21,12 @@ export function invalidTable(message, offset = null, cause) {
 const startsWith = (bytes, text) => [...text].every((c, i) => bytes[i] === c.charCodeAt(0));
 
 /**
- * Walks all messages of a stream or file: each inside the input, with a header that makes sense, little-endian, its
- * buffers inside its body, and all of them together within `limit` bytes once they are unpacked.
+ * Walks all messages of a stream or file: each inside the input, with a header that makes sense,
+ * little-endian, its buffers inside its body, and all of them together within `limit` bytes once they are
+ * unpacked.
  *
- * @returns {{ rows: number, lengths: number[] }[]} for each record batch its rows, and the length of every column of it,
- *   nested ones included, in the order of the schema
+ * @returns {{ rows: number, lengths: number[] }[]} for each record batch its rows, and the length of every
+ *   column of it, nested ones included, in the order of the schema
  */
 export function checkFrames(bytes, limit) {
   const walk = new Walk(bytes, limit);
@@ -68,7 +73,8 @@ class Walk {
   /** By the footer: all dictionaries, then all record batches. */
   file() {
     const tail = this.bytes.length - 10;
-    const cut = () => invalidTable("a table in the file format does not end as one: it may be cut short", this.bytes.length);
+    const cut = () =>
+      invalidTable("a table in the file format does not end as one: it may be cut short", this.bytes.length);
     if (tail < 8 || !startsWith(this.bytes.subarray(tail + 4), MAGIC)) throw cut();
     const footerAt = tail - this.view.getInt32(tail, true);
     if (footerAt < 8 || footerAt >= tail) throw cut();
@@ -78,7 +84,10 @@ class Walk {
     if (schema === null) throw invalidTable("the footer holds no schema", footerAt);
     checkSchema(schema);
     const taken = [];
-    for (const [field, kind] of [[2, DICTIONARY], [3, BATCH]]) {
+    for (const [field, kind] of [
+      [2, DICTIONARY],
+      [3, BATCH],
+    ]) {
       for (const block of footer.vector(field, 24)) {
         const at = footer.buffer.i64(block);
         const metadataLength = footer.buffer.i32(block + 8);
@@ -88,7 +97,8 @@ class Walk {
         }
         this.at = at;
         const message = this.message(at, at + metadataLength + bodyLength, at + metadataLength);
-        if (message?.kind !== kind) throw invalidTable("a block of the file holds another kind of message", at);
+        if (message?.kind !== kind)
+          throw invalidTable("a block of the file holds another kind of message", at);
         this.batch(message);
         taken.push([at, message.end]);
       }
@@ -107,7 +117,8 @@ class Walk {
     };
     let from = at + 4;
     let length = word(at);
-    if (length === -1) { // since 0.15; before that the length came without a marker
+    if (length === -1) {
+      // since 0.15; before that the length came without a marker
       length = word(from);
       from += 4;
     }
@@ -118,10 +129,12 @@ class Walk {
     if (version !== V4 && version !== V5) throw invalidTable("a message of an unknown version", at);
     const bodyLength = message.scalar(3, "i64");
     const body = bodyAt ?? from + length;
-    if (bodyLength < 0 || body + bodyLength > end) throw invalidTable("the body of a message is cut short", at);
+    if (bodyLength < 0 || body + bodyLength > end)
+      throw invalidTable("the body of a message is cut short", at);
     const header = message.child(2);
     const kind = message.scalar(1, "u8");
-    if (header === null || ![SCHEMA, DICTIONARY, BATCH].includes(kind)) throw invalidTable("a message of an unknown kind", at);
+    if (header === null || ![SCHEMA, DICTIONARY, BATCH].includes(kind))
+      throw invalidTable("a message of an unknown kind", at);
     return { kind, header, body, bodyLength, end: body + bodyLength };
   }
 
@@ -134,7 +147,8 @@ class Walk {
     if (rows < 0 || rows > 2 ** 31) throw invalidTable("a number of rows that cannot be", this.at);
     const lengths = data.vector(1, 16).map((node) => {
       const [length, nulls] = [buffer.i64(node), buffer.i64(node + 8)];
-      if (length < 0 || length > 2 ** 31 || nulls < 0 || nulls > length) throw invalidTable("a column's length cannot be", this.at);
+      if (length < 0 || length > 2 ** 31 || nulls < 0 || nulls > length)
+        throw invalidTable("a column's length cannot be", this.at);
       return length;
     });
     if (kind === BATCH) this.batches.push({ rows, lengths });
@@ -142,7 +156,8 @@ class Walk {
     const isCompressed = data.child(3) !== null;
     for (const region of data.vector(2, 16)) {
       const [offset, length] = [buffer.i64(region), buffer.i64(region + 8)];
-      if (offset < 0 || length < 0 || offset + length > bodyLength) throw invalidTable("a buffer lies outside of its body", this.at);
+      if (offset < 0 || length < 0 || offset + length > bodyLength)
+        throw invalidTable("a buffer lies outside of its body", this.at);
       let unpacked = length;
       if (isCompressed && length > 0) {
         if (length < 8) throw invalidTable("a compressed buffer without its length", this.at);
@@ -153,12 +168,16 @@ class Walk {
       this.used += unpacked;
       if (this.used > this.limit) {
         throw new NatsBridgeError("limit", "the table's buffers hold more bytes than the limit", {
-          clause: "TYPE-6", offset: this.at, needed: this.used, limit: this.limit,
+          clause: "TYPE-6",
+          offset: this.at,
+          needed: this.used,
+          limit: this.limit,
         });
       }
     }
     for (const count of data.vector(4, 8)) {
-      if (buffer.i64(count) < 0 || buffer.i64(count) > data.vector(2, 16).length) throw invalidTable("a count of buffers cannot be", this.at);
+      if (buffer.i64(count) < 0 || buffer.i64(count) > data.vector(2, 16).length)
+        throw invalidTable("a count of buffers cannot be", this.at);
     }
   }
 }
@@ -178,9 +197,15 @@ function checkField(field, depth) {
   for (const child of field.tables(5)) checkField(child, depth + 1);
 }
 
-/** Every column is as long as its batch: the library would fill a short one with nulls, and cut a long one. */
+/**
+ * Every column is as long as its batch: the library would fill a short one with nulls, and cut a long one.
+ */
 export function checkLengths({ rows, lengths }, fields) {
-  const columnsOf = ({ type }) => 1 + (DataType.isDictionary(type) ? 0 : (type.children ?? []).reduce((sum, child) => sum + columnsOf(child), 0));
+  const columnsOf = ({ type }) =>
+    1 +
+    (DataType.isDictionary(type)
+      ? 0
+      : (type.children ?? []).reduce((sum, child) => sum + columnsOf(child), 0));
   let at = 0;
   for (const field of fields) {
     if (lengths[at] !== rows) throw invalidTable("a column is not as long as its batch");
@@ -190,13 +215,18 @@ export function checkLengths({ rows, lengths }, fields) {
 }
 
 /**
- * Checks what was loaded: every value inside its buffers, offsets that only grow, text in UTF-8, indices inside their
- * dictionary. The library itself would hand over `undefined`, or the bytes of a neighbour.
+ * Checks what was loaded: every value inside its buffers, offsets that only grow, text in UTF-8, indices
+ * inside their dictionary. The library itself would hand over `undefined`, or the bytes of a neighbour.
  */
 export function checkData(data, atLeastRows = 0) {
   const { type, length } = data;
   if (length < atLeastRows) throw invalidTable("a nested column is cut short");
-  if (data.nullCount > 0 && !DataType.isNull(type) && !DataType.isUnion(type) && data.nullBitmap.length * 8 < length) {
+  if (
+    data.nullCount > 0 &&
+    !DataType.isNull(type) &&
+    !DataType.isUnion(type) &&
+    data.nullBitmap.length * 8 < length
+  ) {
     throw invalidTable("a column's validity is cut short");
   }
   const values = data.values?.length ?? 0;
@@ -207,7 +237,12 @@ export function checkData(data, atLeastRows = 0) {
   if (DataType.isDictionary(type)) {
     atLeast(length);
     checkIndices(data);
-  } else if (DataType.isUtf8(type) || DataType.isLargeUtf8(type) || DataType.isBinary(type) || DataType.isLargeBinary(type)) {
+  } else if (
+    DataType.isUtf8(type) ||
+    DataType.isLargeUtf8(type) ||
+    DataType.isBinary(type) ||
+    DataType.isLargeBinary(type)
+  ) {
     const [first, last] = checkOffsets(data, values);
     if (DataType.isUtf8(type) || DataType.isLargeUtf8(type)) checkText(data, first, last);
   } else if (DataType.isUtf8View(type) || DataType.isBinaryView(type)) {
@@ -267,7 +302,8 @@ function checkViews(data, isText) {
     else {
       const buffer = variadicBuffers[view.getInt32(at + 8, true)];
       const offset = view.getInt32(at + 12, true);
-      if (!buffer || offset < 0 || offset + size > buffer.length) throw invalidTable("a view lies outside of its buffer");
+      if (!buffer || offset < 0 || offset + size > buffer.length)
+        throw invalidTable("a view lies outside of its buffer");
       bytes = buffer.subarray(offset, offset + size);
     }
     if (isText && textOf(bytes) === null) throw invalidTable("a text is not UTF-8");
@@ -278,7 +314,8 @@ function checkIndices(data) {
   const { dictionary, values, length } = data;
   const size = dictionary?.length ?? 0;
   for (let i = 0; i < length; i++) {
-    if (data.getValid(i) && !(values[i] >= 0 && values[i] < size)) throw invalidTable("an index lies outside of its dictionary");
+    if (data.getValid(i) && !(values[i] >= 0 && values[i] < size))
+      throw invalidTable("an index lies outside of its dictionary");
   }
   for (const chunk of dictionary?.data ?? []) checkData(chunk);
 }

@@ -24,36 +24,57 @@ after(async () => {
 
 test("a page sends what Node receives, direct and by link", async () => {
   const subscription = await bridge.subscribe("/browser/out", { max: 1 });
-  await browser.page.evaluate(([natsUrl, fileserverUrl]) => globalThis.natsbridge.smartsend("/browser/out", [
-    ["words", "Grüße 👋", "text"],
-    ["scores", [{ id: 1, name: "Ann" }], "table"],
-    ["film", new Uint8Array(1_200_000).fill(7), "video"],
-    { dataname: "file", data: new Blob(["abc"]), type: "binary" },
-  ], { natsUrl, fileserverUrl }), [nats.websocketUrl, plik.url]);
+  await browser.page.evaluate(
+    ([natsUrl, fileserverUrl]) =>
+      globalThis.natsbridge.smartsend(
+        "/browser/out",
+        [
+          ["words", "Grüße 👋", "text"],
+          ["scores", [{ id: 1, name: "Ann" }], "table"],
+          ["film", new Uint8Array(1_200_000).fill(7), "video"],
+          { dataname: "file", data: new Blob(["abc"]), type: "binary" },
+        ],
+        { natsUrl, fileserverUrl },
+      ),
+    [nats.websocketUrl, plik.url],
+  );
   for await (const message of subscription) {
     const { payloads } = await bridge.receive(message);
     assert.equal(payloads[0].data, "Grüße 👋");
-    assert.deepEqual(payloads[1].data.toArray().map((row) => row.toJSON()), [{ id: 1n, name: "Ann" }]);
-    assert.deepEqual([payloads[2].transport, payloads[2].verified, payloads[2].data.length], ["link", "digest", 1_200_000]);
+    assert.deepEqual(
+      payloads[1].data.toArray().map((row) => row.toJSON()),
+      [{ id: 1n, name: "Ann" }],
+    );
+    assert.deepEqual(
+      [payloads[2].transport, payloads[2].verified, payloads[2].data.length],
+      ["link", "digest", 1_200_000],
+    );
     assert.equal(Buffer.from(payloads[3].data).toString(), "abc");
   }
 });
 
 test("a page receives what Node sends, and answers", async () => {
-  const asked = browser.page.evaluate(async ([natsUrl, fileserverUrl]) => {
-    const bridge = await globalThis.natsbridge.Bridge.connect(natsUrl, { fileserverUrl });
-    const requests = await bridge.subscribe("/browser/in", { max: 1 });
-    document.title = "ready";
-    for await (const message of requests) {
-      const request = await bridge.receive(message);
-      const seen = request.payloads.map(({ kind, data }) => (kind === "table" ? data.numRows : kind === "bytes" ? data.length : data));
-      await bridge.reply(request, [["seen", seen, "dictionary"]]);
-    }
-    await bridge.close();
-  }, [nats.websocketUrl, plik.url]);
+  const asked = browser.page.evaluate(
+    async ([natsUrl, fileserverUrl]) => {
+      const bridge = await globalThis.natsbridge.Bridge.connect(natsUrl, { fileserverUrl });
+      const requests = await bridge.subscribe("/browser/in", { max: 1 });
+      document.title = "ready";
+      for await (const message of requests) {
+        const request = await bridge.receive(message);
+        const seen = request.payloads.map(({ kind, data }) =>
+          kind === "table" ? data.numRows : kind === "bytes" ? data.length : data,
+        );
+        await bridge.reply(request, [["seen", seen, "dictionary"]]);
+      }
+      await bridge.close();
+    },
+    [nats.websocketUrl, plik.url],
+  );
   await browser.page.waitForFunction(() => document.title === "ready");
   const reply = await bridge.request("/browser/in", [
-    ["words", "Grüße 👋", "text"], ["scores", [{ id: 1 }, { id: 2 }], "table"], ["film", new Uint8Array(1_200_000), "video"],
+    ["words", "Grüße 👋", "text"],
+    ["scores", [{ id: 1 }, { id: 2 }], "table"],
+    ["film", new Uint8Array(1_200_000), "video"],
   ]);
   await asked;
   assert.deepEqual(reply.payloads[0].data, ["Grüße 👋", 2, 1_200_000]);

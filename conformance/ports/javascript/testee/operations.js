@@ -13,10 +13,22 @@ import { checkSubject, replyFields, replySubject } from "../src/subjects.js";
 import { formatTimestamp, parseTimestamp } from "../src/timestamp.js";
 import { verify } from "../src/verify.js";
 import { Bridge, NatsBridgeError } from "../src/index.js";
-import { concat, cut, readBytes, readInteger, readString, showBytes, showInteger, showJson, showString } from "./protocol.js";
+import {
+  concat,
+  cut,
+  readBytes,
+  readInteger,
+  readString,
+  showBytes,
+  showInteger,
+  showJson,
+  showString,
+} from "./protocol.js";
 import { showTable } from "./table_json.js";
 
-/** Runs one request; resolves to the reply without its `seq`. `ready` is called once a subscription is live. */
+/**
+ * Runs one request; resolves to the reply without its `seq`. `ready` is called once a subscription is live.
+ */
 export async function run({ op, in: input, split, limits }, ready) {
   const operation = OPERATIONS[op];
   if (!operation) return { error: `no operation ${op}` };
@@ -38,21 +50,37 @@ function showReject({ kind, message, offset, needed, limit }) {
 }
 
 // What the protocol has no name of its own for.
-const KINDS = { no_responders: "timeout", connection: "timeout", unconfirmed: "timeout", permission_denied: "invalid_subject" };
+const KINDS = {
+  no_responders: "timeout",
+  connection: "timeout",
+  unconfirmed: "timeout",
+  permission_denied: "invalid_subject",
+};
 
-const snakeOf = (name) => (name === "brokerURL" ? "broker_url" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+const snakeOf = (name) =>
+  name === "brokerURL" ? "broker_url" : name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 
-const showFields = (envelope, names = FIELDS) => Object.fromEntries(names.map((name) => [snakeOf(name), showString(envelope[name])]));
+const showFields = (envelope, names = FIELDS) =>
+  Object.fromEntries(names.map((name) => [snakeOf(name), showString(envelope[name])]));
 
-const readFields = (fields) => Object.fromEntries(
-  FIELDS.map((name) => [name, fields[snakeOf(name)]]).filter(([, value]) => value !== undefined).map(([name, value]) => [name, readString(value)]),
-);
+const readFields = (fields) =>
+  Object.fromEntries(
+    FIELDS.map((name) => [name, fields[snakeOf(name)]])
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, readString(value)]),
+  );
 
-const readMetadata = (value) => (value === undefined ? new Map() : readJson(readBytes(value), { maps: true }));
+const readMetadata = (value) =>
+  value === undefined ? new Map() : readJson(readBytes(value), { maps: true });
 
 const payloadHead = ({ id, dataname, type, transport, encoding, size, metadata }) => ({
-  id: showString(id), dataname: showString(dataname), type: showString(type), transport: showString(transport),
-  encoding: showString(encoding), size: showInteger(size), metadata: showJson(metadata),
+  id: showString(id),
+  dataname: showString(dataname),
+  type: showString(type),
+  transport: showString(transport),
+  encoding: showString(encoding),
+  size: showInteger(size),
+  metadata: showJson(metadata),
 });
 
 async function showPayload(payload) {
@@ -75,10 +103,14 @@ async function showReceived(received) {
     dialect: received.dialect,
     fields: showFields(received),
     metadata: showJson(received.metadata),
-    payloads: await Promise.all(received.payloads.map(async (payload) => ({
-      ...payloadHead(payload),
-      ...(payload.error ? { reject: showReject(payload.error) } : { bytes: await showBytes(payload.bytes) }),
-    }))),
+    payloads: await Promise.all(
+      received.payloads.map(async (payload) => ({
+        ...payloadHead(payload),
+        ...(payload.error
+          ? { reject: showReject(payload.error) }
+          : { bytes: await showBytes(payload.bytes) }),
+      })),
+    ),
   };
 }
 
@@ -105,8 +137,13 @@ const OPERATIONS = {
       ...readFields(fields),
       metadata: readMetadata(metadata),
       payloads: payloads.map(({ id = "", dataname = "", type, metadata: own, data, url, size }) => ({
-        id: readString(id), dataname: readString(dataname), type: readString(type), metadata: readMetadata(own),
-        ...(data === undefined ? { url: readString(url), size: readInteger(size) } : { bytes: readBytes(data) }),
+        id: readString(id),
+        dataname: readString(dataname),
+        type: readString(type),
+        metadata: readMetadata(own),
+        ...(data === undefined
+          ? { url: readString(url), size: readInteger(size) }
+          : { bytes: readBytes(data) }),
       })),
     });
     return { body: await showBytes(body) };
@@ -132,17 +169,24 @@ const OPERATIONS = {
   async "payload.read"({ type, data }) {
     const { kind, value } = await readValue(readString(type), readBytes(data), { maps: true });
     switch (kind) {
-      case "text": return { text: showString(value) };
-      case "bytes": return { bytes: await showBytes(value) };
-      case "table": return { table: showTable(value) };
-      default: return { [kind]: showJson(value) };
+      case "text":
+        return { text: showString(value) };
+      case "bytes":
+        return { bytes: await showBytes(value) };
+      case "table":
+        return { table: showTable(value) };
+      default:
+        return { [kind]: showJson(value) };
     }
   },
 
   async "payload.write"({ type, text, json, rows, bytes }) {
-    const value = text !== undefined ? readString(text)
-      : bytes !== undefined ? readBytes(bytes)
-      : readJson(readBytes(json ?? rows), { maps: true });
+    const value =
+      text !== undefined
+        ? readString(text)
+        : bytes !== undefined
+          ? readBytes(bytes)
+          : readJson(readBytes(json ?? rows), { maps: true });
     return { data: await showBytes(await serialise(readString(type), value)) };
   },
 
@@ -160,7 +204,9 @@ const OPERATIONS = {
     return {
       transports: plan({
         payloads: payloads.map(({ size, direct_len: directLength, link_len: linkLength }) => ({
-          size: readInteger(size), directLength: readInteger(directLength), linkLength: linkLength === null ? null : readInteger(linkLength),
+          size: readInteger(size),
+          directLength: readInteger(directLength),
+          linkLength: linkLength === null ? null : readInteger(linkLength),
         })),
         threshold: readInteger(threshold),
         maxPayload: maxPayload === null ? null : readInteger(maxPayload),
@@ -177,7 +223,9 @@ const OPERATIONS = {
   async "retry.delay"({ retry, base_ms: baseDelay, max_ms: maxDelay, seed, retry_after_ms: after }) {
     return {
       ms: retryDelay(Number(retry), generator(seed), {
-        baseDelay: Number(baseDelay), maxDelay: Number(maxDelay), retryAfterMs: Number(after ?? 0),
+        baseDelay: Number(baseDelay),
+        maxDelay: Number(maxDelay),
+        retryAfterMs: Number(after ?? 0),
       }),
     };
   },
@@ -188,8 +236,17 @@ const OPERATIONS = {
   },
 
   async "plik.reply"({ server, upload, file }) {
-    const { uploadid, fileid, url, token } = readUpload(readString(server), readBytes(upload), readBytes(file));
-    return { upload_id: showString(uploadid), file_id: showString(fileid), url: showString(url), token: showString(token) };
+    const { uploadid, fileid, url, token } = readUpload(
+      readString(server),
+      readBytes(upload),
+      readBytes(file),
+    );
+    return {
+      upload_id: showString(uploadid),
+      file_id: showString(fileid),
+      url: showString(url),
+      token: showString(token),
+    };
   },
 
   async "subject.check"({ subject, use }) {
@@ -207,10 +264,20 @@ const OPERATIONS = {
 
   // --- peers -------------------------------------------------------------------------------
 
-  async "link.download"({ url, origins, size = null, sha256 = null, max_retries: maxRetries, base_ms: baseDelay, max_ms: maxDelay }) {
+  async "link.download"({
+    url,
+    origins,
+    size = null,
+    sha256 = null,
+    max_retries: maxRetries,
+    base_ms: baseDelay,
+    max_ms: maxDelay,
+  }) {
     const { bytes } = await download(
       {
-        url: readString(url), transport: "link", size: size === null ? null : readInteger(size),
+        url: readString(url),
+        transport: "link",
+        size: size === null ? null : readInteger(size),
         metadata: sha256 === null ? {} : { sha256: readString(sha256) },
       },
       new Policy(origins.map(readString)),
@@ -220,14 +287,20 @@ const OPERATIONS = {
   },
 
   async "link.upload"({ server, name, data, lifetime }) {
-    const store = new Plik(readString(server), lifetime.one_shot ? { oneShot: true } : { ttl: Number(lifetime.ttl) });
+    const store = new Plik(
+      readString(server),
+      lifetime.one_shot ? { oneShot: true } : { ttl: Number(lifetime.ttl) },
+    );
     const { url, uploadid, fileid } = await store.upload(readString(name), readBytes(data));
     return { url: showString(url), upload_id: showString(uploadid), file_id: showString(fileid) };
   },
 
   async "bridge.send"({ dialect, subject, payloads, options, ...input }) {
     return withBridge(input, async (bridge) => {
-      const envelope = await bridge.send(readString(subject), payloads.map(readSent), { dialect, ...readOptions(options) });
+      const envelope = await bridge.send(readString(subject), payloads.map(readSent), {
+        dialect,
+        ...readOptions(options),
+      });
       return { msg_id: showString(envelope.msgId) };
     });
   },
@@ -242,7 +315,9 @@ const OPERATIONS = {
   async "bridge.request"({ dialect, subject, payloads, options, timeout_ms: timeout, ...input }) {
     return withBridge(input, async (bridge) => {
       const sent = { dialect, timeout, maps: true, ...readOptions(options) };
-      return { reply: await showReceived(await bridge.request(readString(subject), payloads.map(readSent), sent)) };
+      return {
+        reply: await showReceived(await bridge.request(readString(subject), payloads.map(readSent), sent)),
+      };
     });
   },
 
@@ -258,9 +333,12 @@ const OPERATIONS = {
   },
 };
 
-const numbers = (options) => Object.fromEntries(
-  Object.entries(options).filter(([, value]) => value !== undefined).map(([name, value]) => [name, Number(value)]),
-);
+const numbers = (options) =>
+  Object.fromEntries(
+    Object.entries(options)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, Number(value)]),
+  );
 
 async function withBridge({ nats_url: natsUrl, server = null, origins = [] }, use) {
   const bridge = await Bridge.connect(readString(natsUrl), {
@@ -287,7 +365,8 @@ async function take(bridge, { subject, count, timeout_ms: timeout }, ready, each
   } finally {
     clearTimeout(timer);
   }
-  if (results.length < count) throw new NatsBridgeError("timeout", `${results.length} of ${count} messages within ${timeout} ms`);
+  if (results.length < count)
+    throw new NatsBridgeError("timeout", `${results.length} of ${count} messages within ${timeout} ms`);
   return results;
 }
 
@@ -297,12 +376,21 @@ function readSent({ dataname, type, data, json, text }) {
   return { ...head, data: text !== undefined ? readString(text) : readJson(readBytes(json), { maps: true }) };
 }
 
-const OPTIONS = ["correlation_id", "msg_purpose", "sender_name", "receiver_name", "receiver_id", "reply_to", "reply_to_msg_id"];
+const OPTIONS = [
+  "correlation_id",
+  "msg_purpose",
+  "sender_name",
+  "receiver_name",
+  "receiver_id",
+  "reply_to",
+  "reply_to_msg_id",
+];
 
 function readOptions(options = {}) {
   const read = {};
   for (const name of OPTIONS) {
-    if (options[name] !== undefined) read[name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())] = readString(options[name]);
+    if (options[name] !== undefined)
+      read[name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase())] = readString(options[name]);
   }
   if (options.threshold !== undefined) read.sizeThreshold = readInteger(options.threshold);
   if (options.metadata !== undefined) read.metadata = readMetadata(options.metadata);

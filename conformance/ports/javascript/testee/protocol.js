@@ -17,7 +17,9 @@ export function readBytes(value) {
 
 /** Bytes of an answer. */
 export async function showBytes(bytes) {
-  return bytes.length <= LONGEST_HEX ? { hex: hex(bytes) } : { sha256: await sha256(bytes), len: bytes.length };
+  return bytes.length <= LONGEST_HEX
+    ? { hex: hex(bytes) }
+    : { sha256: await sha256(bytes), len: bytes.length };
 }
 
 /** A string of a request. */
@@ -33,7 +35,9 @@ export const showJson = (value) => ({ hex: hex(utf8(writeJson(value))) });
 export const showInteger = (value) => (typeof value === "bigint" ? value.toString() : value);
 export const readInteger = (value) => {
   const exact = BigInt(value);
-  return exact >= -BigInt(Number.MAX_SAFE_INTEGER) && exact <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(exact) : exact;
+  return exact >= -BigInt(Number.MAX_SAFE_INTEGER) && exact <= BigInt(Number.MAX_SAFE_INTEGER)
+    ? Number(exact)
+    : exact;
 };
 
 /** The pieces of bytes between the cuts. */
@@ -46,13 +50,15 @@ export function cut(bytes, positions) {
 function generate(seed, length) {
   const out = new Uint8Array(length);
   const start = BigInt.asUintN(64, BigInt(seed) * 2n + 1n);
-  let high = Number(start >> 32n), low = Number(start & 0xffffffffn);
+  let high = Number(start >> 32n),
+    low = Number(start & 0xffffffffn);
   for (let i = 0; i < length; i++) {
     [high, low] = [high ^ (high >>> 12), low ^ ((low >>> 12) | (high << 20))];
     [high, low] = [high ^ ((high << 25) | (low >>> 7)), low ^ (low << 25)];
     [high, low] = [high ^ (high >>> 27), low ^ ((low >>> 27) | (high << 5))];
     // The top byte of the product with 0x2545F4914F6CDD1D, modulo 2^64.
-    const product = highOfProduct(low >>> 0, 0x4f6cdd1d) + Math.imul(high, 0x4f6cdd1d) + Math.imul(low, 0x2545f491);
+    const product =
+      highOfProduct(low >>> 0, 0x4f6cdd1d) + Math.imul(high, 0x4f6cdd1d) + Math.imul(low, 0x2545f491);
     out[i] = (product >>> 24) & 0xff;
   }
   return out;

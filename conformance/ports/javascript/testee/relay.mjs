@@ -9,8 +9,13 @@ const TEXT = 1;
 
 /** Takes a request to upgrade; calls `heard(text)` for every message. Returns how to send one. */
 export function takeWebsocket(request, socket, heard) {
-  const accept = createHash("sha1").update(request.headers["sec-websocket-key"] + GUID).digest("base64");
-  socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+  const accept = createHash("sha1")
+    .update(request.headers["sec-websocket-key"] + GUID)
+    .digest("base64");
+  socket.write(
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+      `Sec-WebSocket-Accept: ${accept}\r\n\r\n`,
+  );
   socket.setNoDelay(true);
   let input = Buffer.alloc(0);
   let message = [];

@@ -27,10 +27,24 @@ function typeName(type) {
 }
 
 const NAMES = [
-  ["isNull", "null"], ["isBool", "bool"], ["isUtf8", "utf8"], ["isLargeUtf8", "utf8"], ["isUtf8View", "utf8"],
-  ["isBinary", "binary"], ["isLargeBinary", "binary"], ["isBinaryView", "binary"], ["isFixedSizeBinary", "binary"],
-  ["isTimestamp", "timestamp"], ["isDuration", "duration"], ["isDecimal", "decimal"], ["isInterval", "interval"],
-  ["isList", "list"], ["isLargeList", "list"], ["isFixedSizeList", "list"], ["isStruct", "struct"], ["isMap", "map"],
+  ["isNull", "null"],
+  ["isBool", "bool"],
+  ["isUtf8", "utf8"],
+  ["isLargeUtf8", "utf8"],
+  ["isUtf8View", "utf8"],
+  ["isBinary", "binary"],
+  ["isLargeBinary", "binary"],
+  ["isBinaryView", "binary"],
+  ["isFixedSizeBinary", "binary"],
+  ["isTimestamp", "timestamp"],
+  ["isDuration", "duration"],
+  ["isDecimal", "decimal"],
+  ["isInterval", "interval"],
+  ["isList", "list"],
+  ["isLargeList", "list"],
+  ["isFixedSizeList", "list"],
+  ["isStruct", "struct"],
+  ["isMap", "map"],
   ["isUnion", "union"],
 ];
 
@@ -48,17 +62,21 @@ function cell(data, row) {
   if (DataType.isBinary(type) || DataType.isLargeBinary(type)) return { hex: hex(slice(data, row)) };
   if (DataType.isUtf8View(type)) return text(view(data, row));
   if (DataType.isBinaryView(type)) return { hex: hex(view(data, row)) };
-  if (DataType.isFixedSizeBinary(type)) return { hex: hex(values.subarray(row * type.byteWidth, (row + 1) * type.byteWidth)) };
+  if (DataType.isFixedSizeBinary(type))
+    return { hex: hex(values.subarray(row * type.byteWidth, (row + 1) * type.byteWidth)) };
   if (DataType.isDecimal(type)) return decimal(values.subarray(row * data.stride, (row + 1) * data.stride));
-  if (DataType.isList(type) || DataType.isLargeList(type)) return range(children[0], valueOffsets[row], valueOffsets[row + 1]);
-  if (DataType.isFixedSizeList(type)) return range(children[0], row * type.listSize, (row + 1) * type.listSize);
+  if (DataType.isList(type) || DataType.isLargeList(type))
+    return range(children[0], valueOffsets[row], valueOffsets[row + 1]);
+  if (DataType.isFixedSizeList(type))
+    return range(children[0], row * type.listSize, (row + 1) * type.listSize);
   if (DataType.isMap(type)) return range(children[0], valueOffsets[row], valueOffsets[row + 1]);
   if (DataType.isStruct(type)) return children.map((child) => cell(child, row));
   if (DataType.isUnion(type)) {
     const child = children[type.typeIdToChildIndex[data.typeIds[row]]];
     return cell(child, type.mode === 1 ? valueOffsets[row] : row);
   }
-  if (data.stride === 2) { // 64 bits in two halves
+  if (data.stride === 2) {
+    // 64 bits in two halves
     return ((BigInt(values[2 * row + 1]) << 32n) | BigInt(values[2 * row] >>> 0)).toString();
   }
   return values[row].toString();
@@ -73,8 +91,10 @@ function ofVector(vector, index) {
   throw new RangeError("an index outside of its dictionary");
 }
 
-const range = (child, from, to) => Array.from({ length: Number(to) - Number(from) }, (_, i) => cell(child, Number(from) + i));
-const slice = ({ values, valueOffsets }, row) => values.subarray(Number(valueOffsets[row]), Number(valueOffsets[row + 1]));
+const range = (child, from, to) =>
+  Array.from({ length: Number(to) - Number(from) }, (_, i) => cell(child, Number(from) + i));
+const slice = ({ values, valueOffsets }, row) =>
+  values.subarray(Number(valueOffsets[row]), Number(valueOffsets[row + 1]));
 const text = (bytes) => showString(new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes));
 
 function view({ values, variadicBuffers }, row) {

@@ -1,9 +1,13 @@
-// What differs between Node and browsers: the digest, the NATS transport, and headers that browsers keep to themselves.
+// What differs between Node and browsers: the digest, the NATS transport, and headers that browsers keep to
+// themselves.
 
 import { wsconnect } from "@nats-io/nats-core";
 import { sha256Hex } from "../sha256.js";
 
-/** SHA-256 in lower-case hexadecimal. Pages that are not secure contexts (http on another host) have no `subtle`. */
+/**
+ * SHA-256 in lower-case hexadecimal. Pages that are not secure contexts (http on another host) have no
+ * `subtle`.
+ */
 export async function sha256(bytes) {
   if (!globalThis.crypto?.subtle) return sha256Hex(bytes);
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));

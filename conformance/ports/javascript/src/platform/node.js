@@ -1,4 +1,5 @@
-// What differs between Node and browsers: the digest, the NATS transport, and headers that browsers keep to themselves.
+// What differs between Node and browsers: the digest, the NATS transport, and headers that browsers keep to
+// themselves.
 
 import { createHash } from "node:crypto";
 import { connect } from "@nats-io/transport-node";
@@ -12,8 +13,11 @@ export async function sha256(bytes) {
 export const connectNats = connect;
 
 /**
- * LINK-8: a Plik hides errors behind redirects from agents that it does not know. And LINK-7: nobody asks for a
- * Content-Encoding.
+ * LINK-8: a Plik hides errors behind redirects from agents that it does not know. And LINK-7: nobody asks for
+ * a Content-Encoding.
  */
-export const REQUEST_HEADERS = { "user-agent": "plik_client/1.0 (natsbridge javascript)", "accept-encoding": "identity" };
+export const REQUEST_HEADERS = {
+  "user-agent": "plik_client/1.0 (natsbridge javascript)",
+  "accept-encoding": "identity",
+};
 export const ASKED_ENCODINGS = ["identity"];

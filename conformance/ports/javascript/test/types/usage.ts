@@ -1,12 +1,23 @@
 // What a program in TypeScript writes; `npm run types` checks that the declarations allow it.
 
-import { Bridge, NatsBridgeError, Policy, decodeEnvelope, directBytes, encodeEnvelope, plikOneshotUpload, smartreceive, smartsend } from "natsbridge";
+import {
+  Bridge,
+  NatsBridgeError,
+  Policy,
+  decodeEnvelope,
+  directBytes,
+  encodeEnvelope,
+  plikOneshotUpload,
+  smartreceive,
+  smartsend,
+} from "natsbridge";
 
 export async function facade(): Promise<void> {
-  const sent = await smartsend("/chat/room1", [
-    { dataname: "message", data: "Hello", type: "text" },
-    ["photo", new Uint8Array(3), "image"],
-  ], { natsUrl: "nats://localhost:4222", fileserverUploadHandler: plikOneshotUpload, senderName: "user-1" });
+  const sent = await smartsend(
+    "/chat/room1",
+    [{ dataname: "message", data: "Hello", type: "text" }, ["photo", new Uint8Array(3), "image"]],
+    { natsUrl: "nats://localhost:4222", fileserverUploadHandler: plikOneshotUpload, senderName: "user-1" },
+  );
   const link: string | Uint8Array = sent.payloads[1].data;
 
   const received = await smartreceive(new Uint8Array(), { maxRetries: 5, baseDelay: 100, maxDelay: 5000 });
@@ -14,14 +25,21 @@ export async function facade(): Promise<void> {
 }
 
 export async function bridge(): Promise<void> {
-  const bridge = await Bridge.connect("ws://localhost:9222", { allowOrigins: ["http://localhost:8080"], nats: { name: "me" } });
+  const bridge = await Bridge.connect("ws://localhost:9222", {
+    allowOrigins: ["http://localhost:8080"],
+    nats: { name: "me" },
+  });
   for await (const message of await bridge.subscribe("/api/query", { queue: "workers" })) {
     const request = await bridge.receive(message);
     if (request.payloads[0].error?.kind === "link_gone") continue;
     await bridge.reply(request, [{ dataname: "rows", data: [{ id: 1n }], type: "table" }]);
   }
   try {
-    const reply = await bridge.request("/api/query", [{ dataname: "q", data: { sql: "…" }, type: "dictionary" }], { timeout: 500 });
+    const reply = await bridge.request(
+      "/api/query",
+      [{ dataname: "q", data: { sql: "…" }, type: "dictionary" }],
+      { timeout: 500 },
+    );
     console.log(reply.payloads[0].data);
   } catch (error) {
     if (error instanceof NatsBridgeError && error.retryable) console.log(error.kind, error.offset);
