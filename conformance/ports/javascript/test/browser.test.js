@@ -2,13 +2,15 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { openPage } from "../testee/chromium.mjs";
+import { chromiumPath, openPage } from "../testee/chromium.mjs";
 import { Bridge } from "../src/index.js";
 import { natsServer, tinyPlik } from "./support.js";
 
+const options = { skip: chromiumPath() === null && "NOT RUN: no Chromium; install it, or set CHROMIUM" };
 let nats, plik, browser, bridge;
 
 before(async () => {
+  if (options.skip) return;
   nats = await natsServer();
   plik = await tinyPlik();
   bridge = await Bridge.connect(nats.url, { fileserverUrl: plik.url });
@@ -22,7 +24,7 @@ after(async () => {
   await nats?.stop();
 });
 
-test("a page sends what Node receives, direct and by link", async () => {
+test("a page sends what Node receives, direct and by link", options, async () => {
   const subscription = await bridge.subscribe("/browser/out", { max: 1 });
   await browser.page.evaluate(
     ([natsUrl, fileserverUrl]) =>
@@ -53,7 +55,7 @@ test("a page sends what Node receives, direct and by link", async () => {
   }
 });
 
-test("a page receives what Node sends, and answers", async () => {
+test("a page receives what Node sends, and answers", options, async () => {
   const asked = browser.page.evaluate(
     async ([natsUrl, fileserverUrl]) => {
       const bridge = await globalThis.natsbridge.Bridge.connect(natsUrl, { fileserverUrl });
