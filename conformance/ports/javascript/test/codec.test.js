@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { Base64Decoder, Base64Encoder, decodeBase64, encodeBase64 } from "../src/base64.js";
 import { concat, textOf, utf8 } from "../src/bytes.js";
 import { decodeEnvelope, directBytes, encodeEnvelope } from "../src/envelope.js";
+import { NatsBridgeError } from "../src/errors.js";
 import { readJson, writeJson } from "../src/json.js";
 import { readValue } from "../src/payloads.js";
 import { sha256Hex } from "../src/sha256.js";
@@ -288,4 +289,29 @@ test("limits of a message", () => {
     kindOf(() => decodeEnvelope(body, { messageLimit: body.length - 1 })),
     "limit",
   );
+});
+
+test("damage anywhere gives a message or an error of the port, and never anything else", async () => {
+  const { below, of } = choices(8);
+  const wholes = ["example camel", "example snake", "example lenient"].map((marker) =>
+    utf8(fenced(marker)[0]),
+  );
+  let refused = 0;
+  for (let round = 0; round < 5000; round++) {
+    const bytes = Uint8Array.from(wholes[round % 3]);
+    for (let n = 1 + below(3); n > 0; n--)
+      bytes[below(bytes.length)] = of([...'{}[]",:\\0e-=+/_\n', "\0", "ÿ"]).charCodeAt(0);
+    try {
+      for (const payload of decodeEnvelope(
+        bytes.subarray(0, below(8) === 0 ? below(bytes.length) : undefined),
+      ).payloads) {
+        if (payload.error) throw payload.error;
+        if (payload.transport === "direct") await readValue(payload.type, directBytes(payload));
+      }
+    } catch (error) {
+      assert.ok(error instanceof NatsBridgeError, error.stack);
+      refused++;
+    }
+  }
+  assert.ok(refused > 1000 && refused < 5000, `${refused}`);
 });
