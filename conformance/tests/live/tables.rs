@@ -79,13 +79,8 @@ async fn tables_that_others_wrote_pass_in_every_container_and_compression() {
         let line = natsbridge_conformance::parse_line(&outcome.lines[0]).unwrap();
         for ((file, rows), payload) in FIXTURES.iter().zip(line["payloads"].as_array().unwrap()) {
             assert_eq!(payload["sha256"], sha256(&fixture(file)));
-            if peer == Peer::Node && (file.contains("lz4") || file.contains("zstd")) {
-                assert_eq!(payload["error"]["clause"], "TYPE-6", "{file}");
-            } else {
-                let found =
-                    payload["rows"].as_array().unwrap_or_else(|| panic!("{peer:?} {file}: {payload}"));
-                assert!(found.len() as u64 == *rows, "{peer:?} {file}: {} rows", found.len());
-            }
+            let found = payload["rows"].as_array().unwrap_or_else(|| panic!("{peer:?} {file}: {payload}"));
+            assert!(found.len() as u64 == *rows, "{peer:?} {file}: {} rows", found.len());
         }
 
         let entries = FIXTURES.map(|(file, _)| {
