@@ -29,7 +29,7 @@ pub(super) enum Alphabet {
 }
 
 /// The six bits of a character, and the alphabet that it belongs to if only one has it.
-pub(super) fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
+pub(super) const fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
     Some(match byte {
         b'A'..=b'Z' => (byte - b'A', None),
         b'a'..=b'z' => (byte - b'a' + 26, None),
@@ -54,7 +54,7 @@ pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+pub(super) const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Writes the padded text of `bytes`, which fills `space`.
 pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
