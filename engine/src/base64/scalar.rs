@@ -43,6 +43,7 @@ pub(super) const fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
 }
 
 /// The text without its newline and its padding, if both are as they must be; the alphabet is not looked at.
+#[inline]
 pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
     match text {

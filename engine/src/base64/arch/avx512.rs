@@ -17,11 +17,10 @@
 //! loads joined by a permutation; non-temporal stores.
 
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_ET0, _MM_HINT_T0, _mm_prefetch, _mm512_loadu_si512, _mm512_madd_epi16,
-    _mm512_maddubs_epi16, _mm512_mask_loadu_epi8, _mm512_mask_permutexvar_epi8, _mm512_mask_storeu_epi8,
-    _mm512_maskz_loadu_epi8, _mm512_maskz_permutexvar_epi8, _mm512_movepi8_mask,
-    _mm512_multishift_epi64_epi8, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8,
-    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512,
+    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16,
+    _mm512_mask_loadu_epi8, _mm512_mask_permutexvar_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
+    _mm512_movepi8_mask, _mm512_multishift_epi64_epi8, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
+    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512,
     _mm512_ternarylogic_epi32, _mm512_test_epi8_mask,
 };
 use std::mem::MaybeUninit;
@@ -49,6 +48,23 @@ pub(in super::super) fn is_available() -> bool {
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
+    if bytes.len() <= BYTES {
+        encode_tail(Letters::new(0), bytes, space)
+    } else {
+        encode_blocks(bytes, space)
+    }
+}
+
+/// At most one block, the last one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn encode_tail(letters: Letters, bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
+    let characters = low_bits((bytes.len() * 4).div_ceil(3));
+    store_some(letters.padded(load_some(bytes), characters), space);
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn encode_blocks(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
     let done = if bytes.len() < WORTH_ALIGNING { 0 } else { encode_aligned(bytes, space) };
     let (bytes, space) = (&bytes[done / 4 * 3..], &mut space[done..]);
     let letters = Letters::new(0);
@@ -57,10 +73,7 @@ pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
     for (block, text) in blocks.iter().zip(texts.as_chunks_mut::<CHARS>().0) {
         store(letters.of(load_some(block)), text);
     }
-    if !tail.is_empty() {
-        let characters = low_bits((tail.len() * 4).div_ceil(3));
-        store_some(letters.padded(load_some(tail), characters), last);
-    }
+    encode_tail(letters, tail, last);
 }
 
 /// Encodes from the start, but not all to the end, with stores that lie on boundaries. Returns how many characters of
@@ -74,21 +87,20 @@ fn encode_aligned(bytes: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
         return 0;
     };
     store(Letters::new(0).of(load_some(block)), text);
-    let mut done = CHARS - space.as_ptr().addr() % CHARS;
-    let letters = Letters::new(done * 6 % 8);
-    let mut rest = &bytes[done * 6 / 8..];
-    // The last vector of a turn loads a whole 64 bytes.
-    while let (Some(window), Some(text)) = (
-        rest.first_chunk::<{ (TURN - 1) * BYTES + 64 }>(),
-        space[done..].first_chunk_mut::<{ TURN * CHARS }>(),
-    ) {
-        prefetch_turn(rest.as_ptr(), text.as_ptr().cast());
+    let start = CHARS - space.as_ptr().addr() % CHARS;
+    let letters = Letters::new(start * 6 % 8);
+    let mut done = start;
+    let mut rest = &bytes[start * 6 / 8..];
+    for text in space[start..].as_chunks_mut::<{ TURN * CHARS }>().0 {
+        // The last vector of a turn loads a whole 64 bytes.
+        let Some(window) = rest.first_chunk::<{ (TURN - 1) * BYTES + 64 }>() else { break };
+        prefetch_turn(window.as_ptr(), text.as_ptr().cast());
         store_at::<0, _>(letters.of(load_at::<0, _>(window)), text);
         store_at::<64, _>(letters.of(load_at::<48, _>(window)), text);
         store_at::<128, _>(letters.of(load_at::<96, _>(window)), text);
         store_at::<192, _>(letters.of(load_at::<144, _>(window)), text);
-        done += TURN * CHARS;
         rest = &rest[TURN * BYTES..];
+        done += TURN * CHARS;
     }
     done / 4 * 4
 }
@@ -153,13 +165,30 @@ static SPREAD: Table = Table({
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     let values = Values::new(alphabet);
+    if body.len() <= CHARS { decode_tail(values, body, space) } else { decode_blocks(values, body, space) }
+}
+
+/// At most one block, the last one.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn decode_tail(values: Values, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
+    let mut wrong = _mm512_setzero_si512();
+    // Behind the end come letters for zero bits: in the bytes there, only spare bits can be set.
+    let bytes = values.of(load_some_or_a(body), &mut wrong);
+    let spare = _mm512_test_epi8_mask(bytes, bytes) & !low_bits(space.len());
+    if _mm512_movepi8_mask(wrong) | spare != 0 {
+        return 0;
+    }
+    store_some(bytes, space);
+    space.len()
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+fn decode_blocks(values: Values, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     let mut done = 0;
-    let mut rest = body;
     // Each vector stores a whole 64 bytes, of which the next one overwrites what is too much.
-    while let (Some((text, after)), Some(bytes)) = (
-        rest.split_first_chunk::<{ TURN * CHARS }>(),
-        space[done..].first_chunk_mut::<{ (TURN - 1) * BYTES + 64 }>(),
-    ) {
+    for text in body.as_chunks::<{ TURN * CHARS }>().0 {
+        let Some(bytes) = space[done..].first_chunk_mut::<{ (TURN - 1) * BYTES + 64 }>() else { break };
         prefetch_turn(text.as_ptr(), bytes.as_ptr().cast());
         let mut wrong = _mm512_setzero_si512();
         store_at::<0, _>(values.of(load_at::<0, _>(text), &mut wrong), bytes);
@@ -169,22 +198,20 @@ pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u
         if _mm512_movepi8_mask(wrong) != 0 {
             return done;
         }
-        rest = after;
         done += TURN * BYTES;
     }
-    for text in rest.chunks(CHARS) {
-        let len = super::decoded_len(text.len());
+    let rest = &body[done / 3 * 4..];
+    let (blocks, tail) = rest.as_chunks::<CHARS>();
+    for text in blocks {
         let mut wrong = _mm512_setzero_si512();
-        // Behind the end come letters for zero bits: in the bytes there, only spare bits can be set.
-        let bytes = values.of(load_some_or_a(text), &mut wrong);
-        let spare = _mm512_test_epi8_mask(bytes, bytes) & !low_bits(len);
-        if _mm512_movepi8_mask(wrong) | spare != 0 {
+        let bytes = values.of(load(text), &mut wrong);
+        if _mm512_movepi8_mask(wrong) != 0 {
             return done;
         }
-        store_some(bytes, &mut space[done..done + len]);
-        done += len;
+        store_some(bytes, &mut space[done..done + BYTES]);
+        done += BYTES;
     }
-    done
+    done + decode_tail(values, tail, &mut space[done..])
 }
 
 /// What turns characters into bytes, in registers.
@@ -221,13 +248,13 @@ impl Values {
         let pairs = _mm512_maddubs_epi16(sextets, _mm512_set1_epi32(0x0140_0140));
         // fours   00000000 aaaaaabb bbbbcccc ccdddddd: the first of two times 4096, plus the second
         let fours = _mm512_madd_epi16(pairs, _mm512_set1_epi32(0x0001_1000));
-        _mm512_maskz_permutexvar_epi8(low_bits(BYTES), self.pack, fours)
+        _mm512_permutexvar_epi8(self.pack, fours)
     }
 }
 
 /// For each byte of the output, which byte of the fours it is.
 static PACK: Table = Table({
-    let mut table = [0; 64];
+    let mut table = [3; 64]; // the zero byte of the first four
     let mut at = 0;
     while at < BYTES {
         table[at] = (at / 3 * 4 + 2 - at % 3) as u8;
@@ -275,7 +302,7 @@ fn prefetch_turn(from: *const u8, to: *const u8) {
         // SAFETY: a prefetch is a hint; it reads nothing that a program could see and does not fault, whatever the address.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast()) };
         // SAFETY: as above.
-        unsafe { _mm_prefetch::<_MM_HINT_ET0>(to.wrapping_add(at).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(to.wrapping_add(at).cast()) };
     }
 }
 
