@@ -17,15 +17,16 @@
 //! loads joined by a permutation; non-temporal stores.
 
 use std::arch::x86_64::{
-    __m512i, _MM_HINT_T0, _mm_prefetch, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16,
-    _mm512_mask_loadu_epi8, _mm512_mask_permutexvar_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8,
-    _mm512_movepi8_mask, _mm512_multishift_epi64_epi8, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8,
-    _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512,
+    __m512i, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_loadu_epi8,
+    _mm512_mask_permutexvar_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
+    _mm512_multishift_epi64_epi8, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512,
     _mm512_ternarylogic_epi32, _mm512_test_epi8_mask,
 };
 use std::mem::MaybeUninit;
 
 use super::super::scalar::{Alphabet, STANDARD, sextet};
+use super::prefetch::prefetch;
 
 /// Bytes and characters of one vector.
 const BYTES: usize = 48;
@@ -33,9 +34,6 @@ const CHARS: usize = 64;
 
 /// Vectors in one turn of the main loops.
 const TURN: usize = 4;
-
-/// How far ahead the caches are told what comes, in bytes. Measured: anything from 512 to 2,048 serves.
-const AHEAD: usize = 1024;
 
 /// Below this many bytes, finding the boundary costs more than it brings. Measured.
 const WORTH_ALIGNING: usize = 512;
@@ -94,7 +92,7 @@ fn encode_aligned(bytes: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     for text in space[start..].as_chunks_mut::<{ TURN * CHARS }>().0 {
         // The last vector of a turn loads a whole 64 bytes.
         let Some(window) = rest.first_chunk::<{ (TURN - 1) * BYTES + 64 }>() else { break };
-        prefetch_turn(window.as_ptr(), text.as_ptr().cast());
+        prefetch::<TURN>(window.as_ptr(), text.as_ptr().cast());
         store_at::<0, _>(letters.of(load_at::<0, _>(window)), text);
         store_at::<64, _>(letters.of(load_at::<48, _>(window)), text);
         store_at::<128, _>(letters.of(load_at::<96, _>(window)), text);
@@ -189,7 +187,7 @@ fn decode_blocks(values: Values, body: &[u8], space: &mut [MaybeUninit<u8>]) -> 
     // Each vector stores a whole 64 bytes, of which the next one overwrites what is too much.
     for text in body.as_chunks::<{ TURN * CHARS }>().0 {
         let Some(bytes) = space[done..].first_chunk_mut::<{ (TURN - 1) * BYTES + 64 }>() else { break };
-        prefetch_turn(text.as_ptr(), bytes.as_ptr().cast());
+        prefetch::<TURN>(text.as_ptr(), bytes.as_ptr().cast());
         let mut wrong = _mm512_setzero_si512();
         store_at::<0, _>(values.of(load_at::<0, _>(text), &mut wrong), bytes);
         store_at::<48, _>(values.of(load_at::<64, _>(text), &mut wrong), bytes);
@@ -292,18 +290,6 @@ struct Table([u8; 64]);
 fn low_bits(count: usize) -> u64 {
     debug_assert!(count <= 64);
     if count == 0 { 0 } else { u64::MAX >> (64 - count) }
-}
-
-/// Announces the reading and writing of the turn that lies [`AHEAD`].
-#[inline]
-fn prefetch_turn(from: *const u8, to: *const u8) {
-    for line in 0..TURN {
-        let at = AHEAD + line * 64;
-        // SAFETY: a prefetch is a hint; it reads nothing that a program could see and does not fault, whatever the address.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(at).cast()) };
-        // SAFETY: as above.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(to.wrapping_add(at).cast()) };
-    }
 }
 
 #[inline]

@@ -9,6 +9,8 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 mod buffer;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 mod room;
 
 use std::convert::Infallible;
