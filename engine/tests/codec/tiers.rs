@@ -52,7 +52,7 @@ fn every_tier_that_the_machine_has_is_there() {
         if std::is_x86_feature_detected!("avx2") {
             expected.push(Tier::Avx2);
         }
-        if ["avx512f", "avx512bw", "avx512vbmi"].iter().all(|name| has(name)) {
+        if ["avx512f", "avx512bw", "avx512vbmi", "bmi2"].iter().all(|name| has(name)) {
             expected.push(Tier::Avx512);
         }
     }
@@ -73,6 +73,7 @@ fn has(feature: &str) -> bool {
         "avx512f" => std::is_x86_feature_detected!("avx512f"),
         "avx512bw" => std::is_x86_feature_detected!("avx512bw"),
         "avx512vbmi" => std::is_x86_feature_detected!("avx512vbmi"),
+        "bmi2" => std::is_x86_feature_detected!("bmi2"),
         other => panic!("not asked for: {other}"),
     }
 }
