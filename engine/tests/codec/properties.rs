@@ -333,10 +333,6 @@ pub(crate) fn check_decode(text: &[u8], splits: &[u8]) {
     }
 }
 
-pub(crate) fn decode_in_pieces(pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
-    decode_in_pieces_by(Codec::new(), pieces)
-}
-
 pub(crate) fn decode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
     let mut out = Vec::new();
     let mut decoder = codec.decoder();
@@ -362,10 +358,6 @@ pub(crate) fn check_encode(bytes: &[u8], splits: &[u8]) {
         assert_eq!(text, expected.as_bytes(), "into a slice by {tier}");
         assert!(guard.iter().all(|&byte| byte == b'#'), "beyond the slice by {tier}");
     }
-}
-
-pub(crate) fn encode_in_pieces(pieces: &[&[u8]]) -> BytesMut {
-    encode_in_pieces_by(Codec::new(), pieces)
 }
 
 pub(crate) fn encode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> BytesMut {
