@@ -1,6 +1,7 @@
 //! The rules, one character at a time: what the fast paths leave over, and what finds the offset of an error.
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
 /// Base64 text that breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(super) enum Alphabet {
 }
 
 /// The six bits of a character, and the alphabet that it belongs to if only one has it.
-pub(super) fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
+pub(super) const fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
     Some(match byte {
         b'A'..=b'Z' => (byte - b'A', None),
         b'a'..=b'z' => (byte - b'a' + 26, None),
@@ -42,6 +43,7 @@ pub(super) fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
 }
 
 /// The text without its newline and its padding, if both are as they must be; the alphabet is not looked at.
+#[inline]
 pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
     match text {
@@ -51,6 +53,97 @@ pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
         body if body.len() % 4 != 1 => Some(body),
         _ => None,
     }
+}
+
+pub(super) const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Writes the padded text of `bytes`, which fills `space`.
+pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
+    let (groups, tail) = bytes.as_chunks::<3>();
+    let (texts, _) = space.as_chunks_mut::<4>();
+    for (&[a, b, c], text) in groups.iter().zip(texts.iter_mut()) {
+        *text = letters(u32::from_be_bytes([0, a, b, c])).map(MaybeUninit::new);
+    }
+    let (bits, padding) = match *tail {
+        [a] => (u32::from_be_bytes([0, a, 0, 0]), 2),
+        [a, b] => (u32::from_be_bytes([0, a, b, 0]), 1),
+        _ => return,
+    };
+    if let Some(last) = texts.last_mut() {
+        *last = letters(bits).map(MaybeUninit::new);
+        last[4 - padding..].fill(MaybeUninit::new(b'='));
+    }
+}
+
+/// The four letters of 24 bits.
+fn letters(bits: u32) -> [u8; 4] {
+    [18, 12, 6, 0].map(|shift| STANDARD[(bits >> shift & 0x3F) as usize])
+}
+
+/// Writes the bytes of the groups at the start of `body` that are of this alphabet alone, and returns their number;
+/// `space` is as long as the bytes of all. An unfinished group must be the last, and without spare bits.
+pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
+    let values = match alphabet {
+        Alphabet::Standard => &STANDARD_VALUES,
+        Alphabet::UrlSafe => &URL_SAFE_VALUES,
+    };
+    let value = |character: u8| u32::from(values[usize::from(character)]);
+    let (groups, tail) = body.as_chunks::<4>();
+    let (bytes, last) = space.as_chunks_mut::<3>();
+    for (at, (&[a, b, c, d], bytes)) in groups.iter().zip(bytes).enumerate() {
+        let [wrong, all @ ..] = group(value(a), value(b), value(c), value(d));
+        if wrong != 0 {
+            return at * 3;
+        }
+        *bytes = all.map(MaybeUninit::new);
+    }
+    let done = groups.len() * 3;
+    let [wrong, all @ ..] = match *tail {
+        [a, b] => group(value(a), value(b), 0, 0),
+        [a, b, c] => group(value(a), value(b), value(c), 0),
+        _ => return done,
+    };
+    let (whole, spare) = all.split_at(last.len());
+    if wrong != 0 || spare.iter().any(|&byte| byte != 0) {
+        return done;
+    }
+    for (space, &byte) in last.iter_mut().zip(whole) {
+        space.write(byte);
+    }
+    done + whole.len()
+}
+
+/// The 24 bits of four values, below a byte that is not zero if one of them is not six bits.
+fn group(a: u32, b: u32, c: u32, d: u32) -> [u8; 4] {
+    let wrong = (a | b | c | d) & u32::from(WRONG);
+    (wrong << 24 | (a & 0x3F) << 18 | (b & 0x3F) << 12 | (c & 0x3F) << 6 | d & 0x3F).to_be_bytes()
+}
+
+/// Stands for the value of a character that is not of the alphabet. Not a value of six bits.
+pub(super) const WRONG: u8 = 0x80;
+
+static STANDARD_VALUES: [u8; 256] = values(Alphabet::Standard);
+static URL_SAFE_VALUES: [u8; 256] = values(Alphabet::UrlSafe);
+
+/// The value of each character, or [`WRONG`].
+pub(super) const fn values(alphabet: Alphabet) -> [u8; 256] {
+    let mut values = [WRONG; 256];
+    let mut character = 0;
+    while character < values.len() {
+        values[character] = match (sextet(character as u8), alphabet) {
+            (Some((value, None)), _)
+            | (Some((value, Some(Alphabet::Standard))), Alphabet::Standard)
+            | (Some((value, Some(Alphabet::UrlSafe))), Alphabet::UrlSafe) => value,
+            _ => WRONG,
+        };
+        character += 1;
+    }
+    values
+}
+
+/// Where decoded bytes go.
+pub(super) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
 }
 
 /// The decoder as a state machine over single characters.
@@ -82,12 +175,17 @@ enum Tail {
 }
 
 impl Machine {
+    /// As after `offset` characters of whole groups, in which this much was seen of the alphabet.
+    pub(super) fn resume(offset: usize, alphabet: Option<Alphabet>) -> Self {
+        Self { offset, alphabet, ..Self::default() }
+    }
+
     /// Whether characters of the body may follow and none is held back, so that a fast path may take over.
     pub(super) fn is_aligned(&self) -> bool {
         self.count == 0 && self.tail == Tail::Body
     }
 
-    pub(super) fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    pub(super) fn step(&mut self, byte: u8, out: &mut impl Sink) -> Result<(), Invalid> {
         let fail = |what| Err(Invalid { offset: self.offset, what });
         self.tail = match (self.tail, byte) {
             (Tail::Body, b'=') => match self.count {
@@ -129,7 +227,7 @@ impl Machine {
                 self.last = self.offset;
                 if self.count == 4 {
                     let [_, bytes @ ..] = self.bits.to_be_bytes();
-                    out.extend_from_slice(&bytes);
+                    out.put(&bytes);
                     (self.bits, self.count) = (0, 0);
                 }
                 Tail::Body
@@ -139,7 +237,7 @@ impl Machine {
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    pub(super) fn finish(&mut self, out: &mut impl Sink) -> Result<(), Invalid> {
         match self.tail {
             Tail::Pad => {
                 Err(Invalid { offset: self.offset, what: "one more padding character is needed here" })
@@ -154,7 +252,7 @@ impl Machine {
     }
 
     /// Ends the body: writes the bytes of an unfinished group of two or three characters. Does nothing a second time.
-    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    fn flush(&mut self, out: &mut impl Sink) -> Result<(), Invalid> {
         let (group, len) = match self.count {
             0 => return Ok(()),
             // 12 bits, of which 4 are spare, or 18 with 2; moved up to three whole bytes.
@@ -173,7 +271,7 @@ impl Machine {
                 what: "the last character has spare bits that are not zero",
             });
         }
-        out.extend_from_slice(bytes);
+        out.put(bytes);
         (self.bits, self.count) = (0, 0);
         Ok(())
     }
