@@ -115,6 +115,145 @@ pub(crate) const PAYLOAD_FIELDS: [Name<PayloadField>; 8] = [
     name(PayloadField::Metadata, "metadata", "metadata"),
 ];
 
+/// Everything that a message of one dialect has between its values, joined when this is compiled: what ends the value
+/// before, the key, and what begins its own value. All but the first piece of an object begin with what ends a string.
+pub(crate) trait Spelling {
+    const DIALECT: Dialect;
+    /// `{"correlationId":"`, then `","msgId":"` and so on, as far as values are strings.
+    const STRINGS: [&'static [u8]; STRING_FIELDS];
+    /// `","metadata":`
+    const METADATA: &'static [u8];
+    /// `,"payloads":[`
+    const PAYLOADS: &'static [u8];
+    /// Both for a message without metadata.
+    const NO_METADATA_PAYLOADS: &'static [u8];
+    /// `{"id":"`
+    const ID: &'static [u8];
+    /// `","dataname":"`
+    const DATANAME: &'static [u8];
+    /// `","type":"`
+    const TYPE: &'static [u8];
+    /// Transport and encoding of a direct payload, up to the digits of its size.
+    const DIRECT_SIZE: &'static [u8];
+    /// The same for a link.
+    const LINK_SIZE: &'static [u8];
+    /// `,"data":"`
+    const DATA: &'static [u8];
+    /// `","metadata":`, which an object and the payload's closing brace follow.
+    const PAYLOAD_METADATA: &'static [u8];
+    /// The same for a payload without metadata, to its end.
+    const NO_PAYLOAD_METADATA: &'static [u8];
+}
+
+/// The spelling of camelCase.
+pub(crate) struct Camel;
+
+/// The spelling of snake_case.
+pub(crate) struct Snake;
+
+const fn key(field: Field, dialect: Dialect) -> &'static str {
+    FIELDS[field as usize].text(dialect)
+}
+
+const fn payload_key(field: PayloadField, dialect: Dialect) -> &'static str {
+    PAYLOAD_FIELDS[field as usize].text(dialect)
+}
+
+const fn joined_len(parts: &[&str]) -> usize {
+    let (mut len, mut part) = (0, 0);
+    while part < parts.len() {
+        len += parts[part].len();
+        part += 1;
+    }
+    len
+}
+
+const fn join<const LEN: usize>(parts: &[&str]) -> [u8; LEN] {
+    let mut joined = [0; LEN];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let bytes = parts[part].as_bytes();
+        let mut byte = 0;
+        while byte < bytes.len() {
+            joined[at] = bytes[byte];
+            at += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    assert!(at == LEN);
+    joined
+}
+
+macro_rules! joined {
+    ($($part:expr),+) => {{
+        const PARTS: &[&str] = &[$($part),+];
+        const JOINED: [u8; joined_len(PARTS)] = join(PARTS);
+        &JOINED
+    }};
+}
+
+macro_rules! spelling {
+    ($name:ident, $dialect:expr) => {
+        impl Spelling for $name {
+            const DIALECT: Dialect = $dialect;
+            const STRINGS: [&'static [u8]; STRING_FIELDS] = [
+                joined!("{\"", key(Field::CorrelationId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::MsgId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::Timestamp, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SendTo, $dialect), "\":\""),
+                joined!("\",\"", key(Field::MsgPurpose, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SenderName, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SenderId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReceiverName, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReceiverId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReplyTo, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReplyToMsgId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::BrokerUrl, $dialect), "\":\""),
+            ];
+            const METADATA: &'static [u8] = joined!("\",\"", key(Field::Metadata, $dialect), "\":");
+            const PAYLOADS: &'static [u8] = joined!(",\"", key(Field::Payloads, $dialect), "\":[");
+            const NO_METADATA_PAYLOADS: &'static [u8] = joined!(
+                "\",\"",
+                key(Field::Metadata, $dialect),
+                "\":{},\"",
+                key(Field::Payloads, $dialect),
+                "\":["
+            );
+            const ID: &'static [u8] = joined!("{\"", payload_key(PayloadField::Id, $dialect), "\":\"");
+            const DATANAME: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Dataname, $dialect), "\":\"");
+            const TYPE: &'static [u8] = joined!("\",\"", payload_key(PayloadField::Type, $dialect), "\":\"");
+            const DIRECT_SIZE: &'static [u8] = joined!(
+                "\",\"",
+                payload_key(PayloadField::Transport, $dialect),
+                "\":\"direct\",\"",
+                payload_key(PayloadField::Encoding, $dialect),
+                "\":\"base64\",\"",
+                payload_key(PayloadField::Size, $dialect),
+                "\":"
+            );
+            const LINK_SIZE: &'static [u8] = joined!(
+                "\",\"",
+                payload_key(PayloadField::Transport, $dialect),
+                "\":\"link\",\"",
+                payload_key(PayloadField::Encoding, $dialect),
+                "\":\"none\",\"",
+                payload_key(PayloadField::Size, $dialect),
+                "\":"
+            );
+            const DATA: &'static [u8] = joined!(",\"", payload_key(PayloadField::Data, $dialect), "\":\"");
+            const PAYLOAD_METADATA: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Metadata, $dialect), "\":");
+            const NO_PAYLOAD_METADATA: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Metadata, $dialect), "\":{}}");
+        }
+    };
+}
+
+spelling!(Camel, Dialect::Camel);
+spelling!(Snake, Dialect::Snake);
+
 /// A third spelling, from an early draft of the format; read, never written, and counted as camelCase.
 const DRAFT_BROKER_URL: &str = "BrokerURL";
 
