@@ -259,9 +259,9 @@ fn entry_frame_len(dialect: Dialect, payload: &PayloadFields<'_>) -> usize {
 /// Appends the message to `out`: all keys of `dialect`, in order, as compact JSON in raw UTF-8.
 ///
 /// # Cost
-/// One pass, base64 straight into `out`, which is not touched where it has [`encoded_len`] bytes to spare. Where it has
-/// not, it grows once, or twice where a string needs escapes, to no more than [`BytesMut::reserve`] makes of the bytes
-/// that are needed: the larger of its length plus [`encoded_len`] and twice its capacity.
+/// One pass, base64 straight into `out`, which does not grow where it has [`encoded_len`] bytes to spare. Where it has
+/// not, it grows once, by one [`reserve`](BytesMut::reserve) for exactly these: an empty buffer to [`encoded_len`], one
+/// in use to that or to twice its capacity, whichever is more. A pass over the strings is then made beforehand.
 pub fn encode(
     dialect: Dialect,
     fields: &MessageFields<'_>,
@@ -284,9 +284,14 @@ impl Job for Encode<'_> {
     #[inline(always)]
     fn run<L: Level>(self, level: L) {
         let Self { dialect, fields, payloads, out } = self;
-        let expected = plain_len(dialect, fields, payloads);
-        let writer =
-            Writer { spare: Spare::new(level, out, expected), dialect, fields, payloads, measured: false };
+        let mut expected = plain_len(dialect, fields, payloads);
+        // A buffer that has to grow shall grow once, so then it is worth looking for escapes beforehand.
+        let measured = out.capacity() - out.len() < expected;
+        if measured {
+            expected = encoded_len(dialect, fields, payloads);
+        }
+        let spare = Spare::new(level, out, expected);
+        let writer = Writer { spare, dialect, fields, payloads, measured };
         match dialect {
             Dialect::Camel => writer.message::<Camel>(),
             Dialect::Snake => writer.message::<Snake>(),
