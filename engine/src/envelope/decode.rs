@@ -491,11 +491,13 @@ impl<L: Level> Reader<'_, L> {
     ) -> Scan<(usize, Option<F>)> {
         self.scanner.peek();
         let at = self.scanner.pos();
-        let key = self.scanner.key()?;
-        let word = if key.escaped {
-            resolved_word(&self.scanner.input()[key.range])
-        } else {
-            Word::at_start_of(&self.scanner.input()[key.range.start..], key.range.len())
+        let word = match self.scanner.compact_key() {
+            Some(key) => Word::at_start_of(&self.scanner.input()[key.start..], key.len()),
+            None => {
+                let key = self.scanner.key()?;
+                let raw = &self.scanner.input()[key.range];
+                if key.escaped { resolved_word(raw) } else { Word::new(raw) }
+            }
         };
         let Some((field, dialect)) = find(word) else { return Ok((at, None)) };
         self.dialect = self.dialect.or(dialect);

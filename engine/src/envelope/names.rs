@@ -281,6 +281,17 @@ pub(crate) struct Word(u128);
 /// Bytes of a key that fit a [`Word`].
 const WORD_LEN: usize = 15;
 
+/// Masks for the first bytes of a number, by how many they are.
+static FIRST: [u128; WORD_LEN + 1] = {
+    let mut masks = [0; WORD_LEN + 1];
+    let mut len = 1;
+    while len < masks.len() {
+        masks[len] = masks[len - 1] << 8 | 0xFF;
+        len += 1;
+    }
+    masks
+};
+
 impl Word {
     /// What no key has.
     const NONE: Self = Self(u128::MAX);
@@ -303,10 +314,7 @@ impl Word {
     pub(crate) fn at_start_of(text: &[u8], len: usize) -> Self {
         match text.first_chunk() {
             Some(bytes) if len <= WORD_LEN => {
-                let unused = 8 * (16 - len) as u32;
-                // A shift by all 128 bits, of an empty key, leaves nothing too.
-                let word = u128::from_le_bytes(*bytes).checked_shl(unused).unwrap_or(0) >> (unused % 128);
-                Self(word | (len as u128) << (8 * WORD_LEN))
+                Self(u128::from_le_bytes(*bytes) & FIRST[len] | (len as u128) << (8 * WORD_LEN))
             }
             _ => Self::new(&text[..len]),
         }

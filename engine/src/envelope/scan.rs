@@ -68,13 +68,12 @@ impl<'a, L: Level> Scanner<'a, L> {
     /// The next byte after white space, without consuming it.
     #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.input.get(self.pos) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
-            self.pos += 1;
+        let byte = *self.input.get(self.pos)?;
+        if byte > b' ' {
+            return Some(byte);
         }
-        None
+        self.pos = skip_space(self.input, self.pos);
+        self.input.get(self.pos).copied()
     }
 
     /// Consumes `byte` after white space, or says that `what` was expected.
@@ -364,6 +363,19 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.value(depth).map(|_| ())
     }
 
+    /// A key as nearly all are: short, plain, next, and with its colon behind it. Consumes both; its range.
+    #[inline(always)]
+    pub(crate) fn compact_key(&mut self) -> Option<Range<usize>> {
+        let (&quote, rest) = self.input.get(self.pos..)?.split_first()?;
+        let len = self.level.special_soon(rest.first_chunk()?)?;
+        if quote != b'"' || rest.get(len) != Some(&b'"') || rest.get(len + 1) != Some(&b':') {
+            return None;
+        }
+        let start = self.pos + 1;
+        self.pos = start + len + 2;
+        Some(start..start + len)
+    }
+
     /// A key and its colon.
     #[inline(always)]
     pub(crate) fn key(&mut self) -> Scan<RawString> {
@@ -374,6 +386,13 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.expect(b':', "expected a colon after the key")?;
         Ok(key)
     }
+}
+
+/// The first position from `pos` on that is no white space. By value, so that a scanner can stay in registers.
+#[inline(never)]
+fn skip_space(input: &[u8], pos: usize) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    pos + input[pos..].iter().take_while(|byte| is_space(byte)).count()
 }
 
 /// Checks that `text` is one JSON value of at most [`MAX_DEPTH`], and nothing else.
