@@ -35,12 +35,15 @@ pub(super) fn decode(
     if body.len() > max_len {
         return Err(too_long(body.len(), max_len));
     }
-    let mut envelope = Envelope::unread(body);
-    let early = out.map(Early::new);
-    match dispatch(Decode { envelope: &mut envelope, early, max_payloads: limits.payload_count, fast }) {
-        Ok(()) => Ok(envelope),
-        Err(error) => Err(refused(error, limits)),
+    // One value from here to the caller, so that nobody has to move it: it is large.
+    let mut result = Ok(Envelope::unread(body));
+    if let Ok(envelope) = &mut result {
+        let early = out.map(Early::new);
+        if let Err(error) = dispatch(Decode { envelope, early, max_payloads: limits.payload_count, fast }) {
+            result = Err(refused(error, limits));
+        }
     }
+    result
 }
 
 #[cold]
@@ -58,9 +61,6 @@ fn refused(ScanError { offset, what }: ScanError, limits: &Limits) -> Error {
     }
     Error::new(ErrorKind::Malformed, what).at(offset as u64)
 }
-
-/// The length of a UUID's text.
-const ID_LEN: usize = 36;
 
 const TOO_MANY: &str = "more payloads than this receiver accepts";
 
@@ -300,14 +300,16 @@ impl<L: Level> Reader<'_, L> {
         let at = self.scanner.pos();
         let (direct, link) = (&Camel::DIRECT_SIZE[1..], &Camel::LINK_SIZE[1..]);
         let rest = &self.scanner.input()[at..];
-        let (transport, encoding, digits) = if rest.starts_with(direct) {
+        let (way, transport, encoding, digits) = if rest.starts_with(direct) {
             (
+                Transport::Direct,
                 const { place(Camel::DIRECT_SIZE, b"direct") },
                 const { place(Camel::DIRECT_SIZE, b"base64") },
                 direct.len(),
             )
         } else if rest.starts_with(link) {
             (
+                Transport::Link,
                 const { place(Camel::LINK_SIZE, b"link") },
                 const { place(Camel::LINK_SIZE, b"none") },
                 link.len(),
@@ -319,6 +321,7 @@ impl<L: Level> Reader<'_, L> {
             return Ok(Some(PayloadField::Transport as usize));
         };
         let within = |place: Range<usize>| Text::in_body(span(&(at + place.start..at + place.end)));
+        entry.way = Some(way);
         entry.transport = within(transport);
         entry.encoding = within(encoding);
         entry.size = Size(size);
@@ -412,21 +415,21 @@ impl<L: Level> Reader<'_, L> {
     /// What a payload needs to be readable at all. `start` is where its object begins.
     #[inline(always)]
     fn judge(&self, entry: &mut Entry, start: u32) {
+        entry.way = Transport::from_name(self.text(entry.transport));
         if entry.defect.is_some() {
             return;
         }
         let type_name = self.text(entry.type_name);
-        let transport = self.text(entry.transport);
         let what = if type_name.is_empty() {
             Defect::NoType
-        } else if transport.is_empty() {
+        } else if entry.transport.is_empty() {
             Defect::NoTransport
-        } else if transport != Transport::Direct.as_str() && transport != Transport::Link.as_str() {
+        } else if entry.way.is_none() {
             Defect::UnknownTransport
         } else {
             match entry.data {
                 DataSpan::Missing => Defect::NoData,
-                DataSpan::Json(_) if transport == Transport::Link.as_str() => Defect::LinkNoString,
+                DataSpan::Json(_) if entry.way == Some(Transport::Link) => Defect::LinkNoString,
                 DataSpan::Json(_) if !PayloadType::from_name(type_name).may_be_inline_json() => {
                     Defect::TypeNoInlineJson
                 }
@@ -522,17 +525,9 @@ impl<L: Level> Reader<'_, L> {
     }
 
     /// A string from behind its opening quote.
-    ///
-    /// Where it is as long as an id, or empty, the position behind it is known by a comparison whose outcome the
-    /// processor foresees, so that it goes on there at once; a search would have to be awaited.
     #[inline(always)]
     fn rest_of_text(&mut self) -> Scan<Text> {
-        for len in [0, ID_LEN] {
-            if let Some(range) = self.scanner.skip_plain(len) {
-                return Ok(Text::in_body(span(&range)));
-            }
-        }
-        let raw = self.scanner.rest_of_string()?;
+        let raw = self.scanner.rest_of_id()?;
         Ok(self.resolve(&raw))
     }
 

@@ -131,6 +131,8 @@ struct Entry {
     type_name: Text,
     transport: Text,
     encoding: Text,
+    /// What `transport` means.
+    way: Option<Transport>,
     size: Size,
     data: DataSpan,
     /// Where its bytes are in [`Envelope::decoded`], if they were decoded while the message was read.
@@ -221,6 +223,14 @@ impl Transport {
         match self {
             Self::Direct => "direct",
             Self::Link => "link",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        match name {
+            "direct" => Some(Self::Direct),
+            "link" => Some(Self::Link),
+            _ => None,
         }
     }
 }
@@ -489,11 +499,7 @@ impl<'a> PayloadView<'a> {
 
     /// How it travels; `None` for a transport that nobody knows, which [`content`](Self::content) reports.
     pub fn transport(&self) -> Option<Transport> {
-        match self.envelope.text(self.entry.transport) {
-            "direct" => Some(Transport::Direct),
-            "link" => Some(Transport::Link),
-            _ => None,
-        }
+        self.entry.way
     }
 
     /// The `encoding` as written. Ports disagree on it, and nothing depends on it.

@@ -197,6 +197,7 @@ mod baseline {
 mod avx512 {
     use std::arch::x86_64::*;
     use std::mem::MaybeUninit;
+    use std::sync::atomic::{AtomicU8, Ordering};
 
     use super::{Job, Level};
 
@@ -207,13 +208,28 @@ mod avx512 {
     /// Bytes of a register.
     const WIDE: usize = 64;
 
+    /// What has been found out about this machine: one load where the standard library needs one for each feature.
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    const PRESENT: u8 = 1;
+    const ABSENT: u8 = 2;
+
     impl Avx512 {
         #[inline(always)]
         pub(super) fn detect() -> Option<Self> {
+            match KNOWN.load(Ordering::Relaxed) {
+                PRESENT => Some(Self(())),
+                ABSENT => None,
+                _ => Self::look(),
+            }
+        }
+
+        #[cold]
+        fn look() -> Option<Self> {
             let found = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2");
+            KNOWN.store(if found { PRESENT } else { ABSENT }, Ordering::Relaxed);
             found.then_some(Self(()))
         }
 
@@ -272,13 +288,14 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
     fn special(text: &[u8]) -> usize {
-        // Most strings end in the first block.
-        let Some(first) = text.first_chunk::<WIDE>() else { return special_in_tail(text) };
-        let found = specials(load(first));
-        if found != 0 {
-            return found.trailing_zeros() as usize;
+        // Most strings end in the first block, and most blocks have more of the message behind them.
+        if let Some(first) = text.first_chunk::<WIDE>() {
+            let found = specials(load(first));
+            if found != 0 {
+                return found.trailing_zeros() as usize;
+            }
         }
-        WIDE + special_far(&text[WIDE..])
+        special_far(text)
     }
 
     #[inline]
