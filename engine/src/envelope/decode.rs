@@ -403,7 +403,13 @@ impl<L: Level> Reader<'_, L> {
         };
         match kind {
             Kind::Null => self.scanner.literal()?,
-            Kind::String => *target = self.string()?,
+            Kind::String => {
+                let text = self.string()?;
+                *target = text;
+                if field == PayloadField::Transport {
+                    entry.way = Transport::from_name(self.text(text));
+                }
+            }
             _ => {
                 self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
                 defect(Defect::NoString);
@@ -415,12 +421,10 @@ impl<L: Level> Reader<'_, L> {
     /// What a payload needs to be readable at all. `start` is where its object begins.
     #[inline(always)]
     fn judge(&self, entry: &mut Entry, start: u32) {
-        entry.way = Transport::from_name(self.text(entry.transport));
         if entry.defect.is_some() {
             return;
         }
-        let type_name = self.text(entry.type_name);
-        let what = if type_name.is_empty() {
+        let what = if entry.type_name.is_empty() {
             Defect::NoType
         } else if entry.transport.is_empty() {
             Defect::NoTransport
@@ -430,7 +434,9 @@ impl<L: Level> Reader<'_, L> {
             match entry.data {
                 DataSpan::Missing => Defect::NoData,
                 DataSpan::Json(_) if entry.way == Some(Transport::Link) => Defect::LinkNoString,
-                DataSpan::Json(_) if !PayloadType::from_name(type_name).may_be_inline_json() => {
+                DataSpan::Json(_)
+                    if !PayloadType::from_name(self.text(entry.type_name)).may_be_inline_json() =>
+                {
                     Defect::TypeNoInlineJson
                 }
                 DataSpan::String { .. } | DataSpan::Json(_) => return,
@@ -457,10 +463,7 @@ impl<L: Level> Reader<'_, L> {
     /// have is the exception, and such a text is left alone.
     #[inline(always)]
     fn decode_early(&mut self, entry: &mut Entry) -> bool {
-        if entry.defect.is_some()
-            || entry.type_name.is_empty()
-            || self.text(entry.transport) != Transport::Direct.as_str()
-        {
+        if entry.defect.is_some() || entry.type_name.is_empty() || entry.way != Some(Transport::Direct) {
             return false;
         }
         let start = self.scanner.pos();
@@ -576,7 +579,9 @@ impl<'a> Early<'a> {
         if spare.len() < gap.checked_add(base64::max_decoded_len(text.len()))? {
             return None;
         }
-        self.out.put_bytes(0, gap);
+        if gap > 0 {
+            self.out.put_bytes(0, gap);
+        }
         if base64::decode_append(text, self.out).is_err() {
             self.out.truncate(len);
             return None;

@@ -101,14 +101,15 @@ impl Text {
     /// The text itself, out of the message or of the resolved strings.
     #[inline]
     fn of<'a>(self, body: &'a [u8], resolved: &'a str) -> &'a str {
+        // The scanner has checked every string's bytes, so this cannot fail; checking a short string again is cheaper
+        // than `unsafe` is to defend.
+        std::str::from_utf8(self.bytes_of(body, resolved)).unwrap_or_default()
+    }
+
+    #[inline]
+    fn bytes_of<'a>(self, body: &'a [u8], resolved: &'a str) -> &'a [u8] {
         let Span { start, end } = self.0;
-        if start <= end {
-            // The scanner has checked every string's bytes, so this cannot fail; checking a short string again is
-            // cheaper than `unsafe` is to defend.
-            std::str::from_utf8(&body[self.0.range()]).unwrap_or_default()
-        } else {
-            &resolved[end as usize..start as usize]
-        }
+        if start <= end { &body[self.0.range()] } else { &resolved.as_bytes()[end as usize..start as usize] }
     }
 }
 
@@ -494,7 +495,8 @@ impl<'a> PayloadView<'a> {
 
     /// What the type's name means.
     pub fn payload_type(&self) -> PayloadType {
-        PayloadType::from_name(self.type_name())
+        let Envelope { body, resolved, .. } = self.envelope;
+        PayloadType::from_bytes(self.entry.type_name.bytes_of(body, resolved))
     }
 
     /// How it travels; `None` for a transport that nobody knows, which [`content`](Self::content) reports.

@@ -249,8 +249,16 @@ mod avx512 {
     unsafe impl Level for Avx512 {
         #[inline(always)]
         fn special(self, text: &[u8]) -> usize {
-            // SAFETY: `self` exists, so the machine has these instructions.
-            unsafe { special(text) }
+            // Most strings end in the first block, and most blocks have more of the message behind them.
+            if let Some(first) = text.first_chunk::<WIDE>() {
+                // SAFETY: `self` exists, so the machine has these instructions.
+                let found = unsafe { specials_of(first) };
+                if found != 0 {
+                    return found.trailing_zeros() as usize;
+                }
+            }
+            // SAFETY: as above.
+            unsafe { special_far(text) }
         }
 
         #[inline(always)]
@@ -286,16 +294,9 @@ mod avx512 {
     }
 
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
-    fn special(text: &[u8]) -> usize {
-        // Most strings end in the first block, and most blocks have more of the message behind them.
-        if let Some(first) = text.first_chunk::<WIDE>() {
-            let found = specials(load(first));
-            if found != 0 {
-                return found.trailing_zeros() as usize;
-            }
-        }
-        special_far(text)
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn specials_of(block: &[u8; WIDE]) -> u64 {
+        specials(load(block))
     }
 
     #[inline]
@@ -309,7 +310,7 @@ mod avx512 {
         if found == 0 { tail.len() } else { found.trailing_zeros() as usize }
     }
 
-    /// The same for what is long: four blocks at a time, and few instructions for each.
+    /// The position of the first special byte in what is long: four blocks at a time, and few instructions for each.
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
     fn special_far(text: &[u8]) -> usize {
