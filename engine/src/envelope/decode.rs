@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::names::{
@@ -12,7 +12,7 @@ use super::names::{
 use super::scan::{Kind, RawString, Scan, ScanError, Scanner, unescape_into};
 use super::{DataSpan, Decoded, Defect, Entry, Envelope, Size, Span, Text, Transport};
 use crate::base64;
-use crate::base64::arch::{Job, Level, dispatch};
+use crate::base64::arch::{Baseline, Job, Level, dispatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
@@ -23,14 +23,9 @@ const FIELD_DEPTH: usize = 2;
 const PAYLOAD_DEPTH: usize = 3;
 const PAYLOAD_FIELD_DEPTH: usize = 4;
 
-/// Reads a message; into `out` go the payloads that can be decoded on the way. Without `fast`, every key is looked for
-/// as if it might stand anywhere.
-pub(super) fn decode(
-    body: Bytes,
-    limits: &Limits,
-    out: Option<&mut BytesMut>,
-    fast: bool,
-) -> Result<Envelope> {
+/// Reads a message; payloads that can be decoded on the way go to `early`. Without `fast`, every key is looked for as if it
+/// might stand anywhere, with the instructions that every machine has.
+pub(super) fn decode(body: Bytes, limits: &Limits, early: Option<Early<'_>>, fast: bool) -> Result<Envelope> {
     let max_len = limits.message_len.min(u32::MAX as usize);
     if body.len() > max_len {
         return Err(too_long(body.len(), max_len));
@@ -38,8 +33,9 @@ pub(super) fn decode(
     // One value from here to the caller, so that nobody has to move it: it is large.
     let mut result = Ok(Envelope::unread(body));
     if let Ok(envelope) = &mut result {
-        let early = out.map(Early::new);
-        if let Err(error) = dispatch(Decode { envelope, early, max_payloads: limits.payload_count, fast }) {
+        let job = Decode { envelope, early, max_payloads: limits.payload_count, fast };
+        let read = if fast { dispatch(job) } else { job.run(Baseline) };
+        if let Err(error) = read {
             result = Err(refused(error, limits));
         }
     }
@@ -555,45 +551,68 @@ impl<L: Level> Reader<'_, L> {
     }
 }
 
-/// Where payloads are decoded while the message is read.
-struct Early<'a> {
-    out: &'a mut BytesMut,
+/// Where payloads are decoded while the message is read: a buffer of which they are split off and shared, or one in which
+/// they stay.
+pub(super) enum Early<'a> {
+    Shared(&'a mut BytesMut),
+    Kept(&'a mut Vec<u8>),
 }
 
-impl<'a> Early<'a> {
-    fn new(out: &'a mut BytesMut) -> Self {
-        out.clear();
-        Self { out }
-    }
-
+impl Early<'_> {
     /// The bytes of a base64 text, on the boundary that Arrow wants; nothing if it is none, or for want of room.
     /// `rest_len` bytes of the message are left, this text included.
+    #[inline]
     fn decode(&mut self, text: &[u8], rest_len: usize) -> Option<Decoded> {
-        if self.out.is_empty() {
-            self.out.reserve(rest_len / 4 * 3 + ALIGNMENT);
-        }
-        let len = self.out.len();
-        let spare = self.out.spare_capacity_mut();
+        let reserved = rest_len / 4 * 3 + ALIGNMENT;
+        let (len, spare) = match self {
+            Self::Shared(out) => {
+                if out.is_empty() {
+                    out.reserve(reserved);
+                }
+                (out.len(), out.spare_capacity_mut())
+            }
+            Self::Kept(out) => {
+                if out.is_empty() {
+                    out.reserve(reserved);
+                }
+                (out.len(), out.spare_capacity_mut())
+            }
+        };
         let gap = spare.as_ptr().align_offset(ALIGNMENT);
         // What is decoded already must not move: it would lose its alignment.
         if spare.len() < gap.checked_add(base64::max_decoded_len(text.len()))? {
             return None;
         }
-        if gap > 0 {
-            self.out.put_bytes(0, gap);
-        }
-        if base64::decode_append(text, self.out).is_err() {
-            self.out.truncate(len);
-            return None;
-        }
-        let end = u32::try_from(self.out.len()).ok().and_then(|end| NonZeroU32::new(end.checked_add(1)?));
+        let start = len + gap;
+        let end = match self {
+            Self::Shared(out) => {
+                out.resize(start, 0);
+                if base64::decode_append(text, *out).is_err() {
+                    out.truncate(len);
+                    return None;
+                }
+                out.len()
+            }
+            Self::Kept(out) => {
+                out.resize(start, 0);
+                if base64::decode_append(text, *out).is_err() {
+                    out.truncate(len);
+                    return None;
+                }
+                out.len()
+            }
+        };
+        let end = u32::try_from(end).ok().and_then(|end| NonZeroU32::new(end.checked_add(1)?));
         // The end was the larger of the two, so the start fits too.
-        Some(Decoded { start: (len + gap) as u32, end: end? })
+        Some(Decoded { start: start as u32, end: end? })
     }
 
-    /// All that was decoded.
+    /// What was decoded and is to be shared.
     fn finish(self) -> Bytes {
-        if self.out.is_empty() { Bytes::new() } else { self.out.split().freeze() }
+        match self {
+            Self::Shared(out) if !out.is_empty() => out.split().freeze(),
+            Self::Shared(_) | Self::Kept(_) => Bytes::new(),
+        }
     }
 }
 
