@@ -129,8 +129,8 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
-            let (at, found) = self.key(|word| names::find_field(word))?;
-            match found {
+            let (at, key) = self.key()?;
+            match self.known(names::find_field(key)) {
                 None => self.scanner.skip(FIELD_DEPTH)?,
                 Some(field) => {
                     seen.once(field as u32, at)?;
@@ -267,8 +267,8 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
-            let (at, found) = self.key(|word| names::find_payload_field(word))?;
-            match found {
+            let (at, key) = self.key()?;
+            match self.known(names::find_payload_field(key)) {
                 None => self.scanner.skip(PAYLOAD_FIELD_DEPTH)?,
                 Some(field) => {
                     seen.once(field as u32, at)?;
@@ -496,12 +496,9 @@ impl<L: Level> Reader<'_, L> {
         true
     }
 
-    /// A key, its position, and what `find` makes of it. Notes the dialect.
+    /// A key, and its position.
     #[inline(always)]
-    fn key<F>(
-        &mut self,
-        find: impl FnOnce(Word) -> Option<(F, Option<Dialect>)>,
-    ) -> Scan<(usize, Option<F>)> {
+    fn key(&mut self) -> Scan<(usize, Word)> {
         self.scanner.peek();
         let at = self.scanner.pos();
         let word = match self.scanner.compact_key() {
@@ -512,9 +509,15 @@ impl<L: Level> Reader<'_, L> {
                 if key.escaped { resolved_word(raw) } else { Word::new(raw) }
             }
         };
-        let Some((field, dialect)) = find(word) else { return Ok((at, None)) };
+        Ok((at, word))
+    }
+
+    /// The field of a key that was found, if it was. Notes the dialect.
+    #[inline(always)]
+    fn known<F>(&mut self, found: Option<(F, Option<Dialect>)>) -> Option<F> {
+        let (field, dialect) = found?;
         self.dialect = self.dialect.or(dialect);
-        Ok((at, Some(field)))
+        Some(field)
     }
 
     #[inline(always)]
