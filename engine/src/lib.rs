@@ -99,6 +99,7 @@
 pub mod base64;
 #[cfg(feature = "nats")]
 pub mod bridge;
+mod digits;
 pub mod envelope;
 mod error;
 #[cfg(feature = "fileserver")]

@@ -1,98 +1,201 @@
 //! Bytes to [`Envelope`]: one pass, positions only.
 
-use bytes::Bytes;
+use std::num::NonZeroU32;
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::names::{self, Dialect, Field, PayloadField, STRING_FIELDS};
+use super::names::{
+    self, Camel, Dialect, FIELDS, Field, PAYLOAD_FIELDS, PayloadField, STRING_FIELDS, Snake, Spelling, Word,
+};
 use super::scan::{Kind, RawString, Scan, ScanError, Scanner, unescape_into};
-use super::{DataSpan, Entry, Envelope, Span, Text, Transport};
+use super::{DataSpan, Decoded, Defect, Entry, Envelope, Size, Span, Text, Transport};
+use crate::base64;
+use crate::base64::arch::{Baseline, Job, Level, dispatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
+use crate::payload::aligned::ALIGNMENT;
+use crate::timestamp;
 
 /// The depth at which things stand in a message, the outermost object being 1.
 const FIELD_DEPTH: usize = 2;
 const PAYLOAD_DEPTH: usize = 3;
 const PAYLOAD_FIELD_DEPTH: usize = 4;
 
-pub(super) fn decode(body: Bytes, limits: &Limits) -> Result<Envelope> {
+/// Reads a message; payloads that can be decoded on the way go to `early`. Without `fast`, every key is looked for as if it
+/// might stand anywhere, with the instructions that every machine has.
+pub(super) fn decode(body: Bytes, limits: &Limits, early: Option<Early<'_>>, fast: bool) -> Result<Envelope> {
     let max_len = limits.message_len.min(u32::MAX as usize);
     if body.len() > max_len {
-        return Err(Error::new(ErrorKind::LimitExceeded, "the message is longer than this receiver accepts")
-            .with_size(body.len() as u64, max_len as u64));
+        return Err(too_long(body.len(), max_len));
     }
-    let mut reader = Reader {
-        scanner: Scanner::new(&body),
-        resolved: String::new(),
-        dialect: None,
-        strings: Default::default(),
-        metadata: Span::default(),
-        payloads: SmallVec::new(),
-        max_payloads: limits.payload_count,
-    };
-    match reader.message() {
-        Ok(()) => {}
-        Err(ScanError { offset, what: TOO_MANY }) => {
-            return Err(Error::new(ErrorKind::LimitExceeded, TOO_MANY)
-                .at(offset as u64)
-                .with_size(limits.payload_count as u64 + 1, limits.payload_count as u64));
-        }
-        Err(ScanError { offset, what }) => {
-            return Err(Error::new(ErrorKind::Malformed, what).at(offset as u64));
+    // One value from here to the caller, so that nobody has to move it: it is large.
+    let mut result = Ok(Envelope::unread(body));
+    if let Ok(envelope) = &mut result {
+        let job = Decode { envelope, early, max_payloads: limits.payload_count, fast };
+        let read = if fast { dispatch(job) } else { job.run(Baseline) };
+        if let Err(error) = read {
+            result = Err(refused(error, limits));
         }
     }
-    let Reader { resolved, dialect, strings, metadata, payloads, .. } = reader;
-    Ok(Envelope { resolved, dialect: dialect.unwrap_or_default(), strings, metadata, payloads, body })
+    result
 }
+
+#[cold]
+fn too_long(len: usize, max_len: usize) -> Error {
+    Error::new(ErrorKind::LimitExceeded, "the message is longer than this receiver accepts")
+        .with_size(len as u64, max_len as u64)
+}
+
+#[cold]
+fn refused(ScanError { offset, what }: ScanError, limits: &Limits) -> Error {
+    if what == TOO_MANY {
+        return Error::new(ErrorKind::LimitExceeded, TOO_MANY)
+            .at(offset as u64)
+            .with_size(limits.payload_count as u64 + 1, limits.payload_count as u64);
+    }
+    Error::new(ErrorKind::Malformed, what).at(offset as u64)
+}
+
+/// The length of a UUID's text.
+const ID_LEN: usize = 36;
 
 const TOO_MANY: &str = "more payloads than this receiver accepts";
 
-struct Reader<'a> {
-    scanner: Scanner<'a>,
-    resolved: String,
-    dialect: Option<Dialect>,
-    strings: [Text; STRING_FIELDS],
-    metadata: Span,
-    payloads: SmallVec<[Entry; super::INLINE_PAYLOADS]>,
+struct Decode<'a> {
+    envelope: &'a mut Envelope,
+    early: Option<Early<'a>>,
     max_payloads: usize,
+    fast: bool,
 }
 
-impl Reader<'_> {
+impl Job for Decode<'_> {
+    type Output = Scan<()>;
+
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) -> Scan<()> {
+        let Self { envelope, early, max_payloads, fast } = self;
+        let Envelope { body, resolved, dialect, strings, metadata, payloads, decoded } = envelope;
+        let scanner = Scanner::at_level(level, body);
+        let mut reader = Reader {
+            scanner,
+            resolved,
+            dialect: None,
+            strings,
+            metadata,
+            payloads,
+            early,
+            max_payloads,
+            fast,
+        };
+        let read = reader.message();
+        *dialect = reader.dialect.unwrap_or_default();
+        if let Some(early) = reader.early {
+            *decoded = early.finish();
+        }
+        read
+    }
+}
+
+struct Reader<'a, L> {
+    scanner: Scanner<'a, L>,
+    resolved: &'a mut String,
+    dialect: Option<Dialect>,
+    strings: &'a mut [Text; STRING_FIELDS],
+    metadata: &'a mut Span,
+    payloads: &'a mut SmallVec<[Entry; super::INLINE_PAYLOADS]>,
+    early: Option<Early<'a>>,
+    max_payloads: usize,
+    fast: bool,
+}
+
+impl<L: Level> Reader<'_, L> {
+    #[inline(always)]
     fn message(&mut self) -> Scan<()> {
         if self.scanner.input().starts_with(b"\xEF\xBB\xBF") {
             return Err(ScanError { offset: 0, what: "a byte order mark is not allowed" });
         }
-        self.scanner.expect(b'{', "expected a JSON object")?;
         let mut seen = Seen::default();
-        let mut has_payloads = false;
-        if !self.scanner.take(b'}') {
-            let mut position = 0;
-            loop {
-                let (at, found) = self.key(|key| names::find_field(key, position))?;
-                match found {
-                    None => self.scanner.skip(FIELD_DEPTH)?,
-                    Some(field) => {
-                        seen.once(field as u32, at)?;
-                        has_payloads |= field == Field::Payloads;
-                        self.field(field)?;
-                        position = field as usize + 1;
-                    }
-                }
-                if !self.scanner.take(b',') {
-                    self.scanner.expect(b'}', "expected a comma or the end of the object")?;
-                    break;
+        let mut more = if self.fast && self.scanner.skip_exact(Camel::STRINGS[0]) {
+            seen = Seen::first(self.in_order::<Camel>()?);
+            self.more()?
+        } else if self.fast && self.scanner.skip_exact(Snake::STRINGS[0]) {
+            seen = Seen::first(self.in_order::<Snake>()?);
+            self.more()?
+        } else {
+            self.scanner.expect(b'{', "expected a JSON object")?;
+            !self.scanner.take(b'}')
+        };
+        while more {
+            let (at, key) = self.key()?;
+            match self.known(names::find_field(key)) {
+                None => self.scanner.skip(FIELD_DEPTH)?,
+                Some(field) => {
+                    seen.once(field as u32, at)?;
+                    self.field(field)?;
                 }
             }
+            more = self.more()?;
         }
         self.scanner.end()?;
-        if has_payloads { Ok(()) } else { self.scanner.fail("the message has no payloads array") }
+        if seen.has(Field::Payloads as u32) {
+            Ok(())
+        } else {
+            self.scanner.fail("the message has no payloads array")
+        }
     }
 
+    /// Whether the object that is being read goes on behind a value; consumes what tells it.
+    #[inline(always)]
+    fn more(&mut self) -> Scan<bool> {
+        if self.scanner.take(b',') {
+            return Ok(true);
+        }
+        self.scanner.expect(b'}', "expected a comma or the end of the object")?;
+        Ok(false)
+    }
+
+    /// Reads fields in the documented order, as this crate writes them, from behind the first key; how many there were.
+    /// Whatever is not as expected has not been touched: the general path goes on behind the last value.
+    #[inline(always)]
+    fn in_order<S: Spelling>(&mut self) -> Scan<usize> {
+        self.dialect = Some(S::DIALECT);
+        self.strings[0] = self.rest_of_text(ID_LEN)?;
+        // Each with the length that it has most often.
+        macro_rules! string {
+            ($($field:literal: $likely:expr),+) => {$(
+                if !self.scanner.skip_exact(&S::STRINGS[$field][1..]) {
+                    return Ok($field);
+                }
+                self.strings[$field] = self.rest_of_text($likely)?;
+            )+};
+        }
+        string!(1: ID_LEN, 2: timestamp::LEN, 3: ID_LEN, 4: "chat".len(), 5: "NATSBridge".len(), 6: ID_LEN);
+        string!(7: "NATSBridge".len(), 8: ID_LEN, 9: ID_LEN, 10: ID_LEN, 11: "nats://localhost:4222".len());
+        if self.scanner.skip_exact(&S::NO_METADATA_PAYLOADS[1..]) {
+            let end = self.scanner.pos() - S::PAYLOADS.len();
+            *self.metadata = span(&(end - 2..end));
+        } else {
+            if !self.scanner.skip_exact_before(&S::METADATA[1..], b'{') {
+                return Ok(Field::Metadata as usize);
+            }
+            *self.metadata = self.value(FIELD_DEPTH)?;
+            if !self.scanner.skip_exact(S::PAYLOADS) {
+                return Ok(Field::Payloads as usize);
+            }
+        }
+        self.elements()?;
+        Ok(FIELDS.len())
+    }
+
+    #[inline(always)]
     fn field(&mut self, field: Field) -> Scan<()> {
         match field {
             Field::Payloads => self.payloads(),
             Field::Metadata => {
-                self.metadata = match self.scanner.kind()? {
+                *self.metadata = match self.scanner.kind()? {
                     Kind::Null => self.null()?,
                     Kind::Object => self.value(FIELD_DEPTH)?,
                     _ => return self.scanner.fail("metadata must be an object"),
@@ -101,11 +204,8 @@ impl Reader<'_> {
             }
             string => {
                 let text = match self.scanner.kind()? {
-                    Kind::Null => Text::Body(self.null()?),
-                    Kind::String => {
-                        let raw = self.scanner.string()?;
-                        self.resolve(&raw)
-                    }
+                    Kind::Null => Text::in_body(self.null()?),
+                    Kind::String => self.string()?,
                     _ => return self.scanner.fail("this key's value must be a string"),
                 };
                 // Only Metadata and Payloads are not below STRING_FIELDS.
@@ -115,11 +215,18 @@ impl Reader<'_> {
         }
     }
 
+    #[inline(always)]
     fn payloads(&mut self) -> Scan<()> {
         if self.scanner.kind()? != Kind::Array {
             return self.scanner.fail("payloads must be an array");
         }
         self.scanner.take(b'[');
+        self.elements()
+    }
+
+    /// The payloads, from behind the opening bracket.
+    #[inline(always)]
+    fn elements(&mut self) -> Scan<()> {
         if self.scanner.take(b']') {
             return Ok(());
         }
@@ -127,7 +234,8 @@ impl Reader<'_> {
             if self.payloads.len() == self.max_payloads {
                 return self.scanner.fail(TOO_MANY);
             }
-            let entry = self.payload()?;
+            let mut entry = Entry::default();
+            self.payload(&mut entry)?;
             self.payloads.push(entry);
             if !self.scanner.take(b',') {
                 return self.scanner.expect(b']', "expected a comma or the end of the array");
@@ -135,43 +243,112 @@ impl Reader<'_> {
         }
     }
 
-    fn payload(&mut self) -> Scan<Entry> {
-        let mut entry = Entry::default();
+    #[inline(always)]
+    fn payload(&mut self, entry: &mut Entry) -> Scan<()> {
         let kind = self.scanner.kind()?;
-        let start = self.scanner.pos();
+        let start = self.scanner.pos() as u32;
         if kind != Kind::Object {
             self.scanner.skip(PAYLOAD_DEPTH)?;
-            entry.defect = Some((start as u32, "a payload must be an object"));
-            return Ok(entry);
+            entry.defect = Some((start, Defect::NoObject));
+            return Ok(());
         }
-        self.scanner.take(b'{');
         let mut seen = Seen::default();
-        if !self.scanner.take(b'}') {
-            let mut position = 0;
-            loop {
-                let (at, found) = self.key(|key| names::find_payload_field(key, position))?;
-                match found {
-                    None => self.scanner.skip(PAYLOAD_FIELD_DEPTH)?,
-                    Some(field) => {
-                        seen.once(field as u32, at)?;
-                        self.payload_field(field, &mut entry)?;
-                        position = field as usize + 1;
-                    }
-                }
-                if !self.scanner.take(b',') {
-                    self.scanner.expect(b'}', "expected a comma or the end of the object")?;
-                    break;
+        let mut more = if self.fast && self.scanner.skip_exact(Camel::ID) {
+            match self.payload_in_order(entry)? {
+                None if !entry.type_name.is_empty() => return Ok(()),
+                None => false,
+                Some(fields) => {
+                    seen = Seen::first(fields);
+                    self.more()?
                 }
             }
+        } else {
+            self.scanner.take(b'{');
+            !self.scanner.take(b'}')
+        };
+        while more {
+            let (at, key) = self.key()?;
+            match self.known(names::find_payload_field(key)) {
+                None => self.scanner.skip(PAYLOAD_FIELD_DEPTH)?,
+                Some(field) => {
+                    seen.once(field as u32, at)?;
+                    self.payload_field(field, entry)?;
+                }
+            }
+            more = self.more()?;
         }
-        self.judge(&mut entry, start as u32);
-        Ok(entry)
+        self.judge(entry, start);
+        Ok(())
     }
 
+    /// The same for a payload as for the fields in [`in_order`](Self::in_order). `None` if it was read to its end, and
+    /// then nothing can be wrong with it but that its type is empty.
+    #[inline(always)]
+    fn payload_in_order(&mut self, entry: &mut Entry) -> Scan<Option<usize>> {
+        entry.id = self.rest_of_text(ID_LEN)?;
+        if !self.scanner.skip_exact(&Camel::DATANAME[1..]) {
+            return Ok(Some(PayloadField::Dataname as usize));
+        }
+        entry.dataname = self.rest_of_text("message".len())?;
+        if self.scanner.skip_exact(&Camel::TYPE[1..]) {
+            self.dialect = self.dialect.or(Some(Dialect::Camel));
+        } else if self.scanner.skip_exact(&Snake::TYPE[1..]) {
+            self.dialect = self.dialect.or(Some(Dialect::Snake));
+        } else {
+            return Ok(Some(PayloadField::Type as usize));
+        }
+        entry.type_name = self.rest_of_text("binary".len())?;
+
+        let at = self.scanner.pos();
+        let (direct, link) = (&Camel::DIRECT_SIZE[1..], &Camel::LINK_SIZE[1..]);
+        let rest = &self.scanner.input()[at..];
+        let (way, transport, encoding, digits) = if rest.starts_with(direct) {
+            (
+                Transport::Direct,
+                const { place(Camel::DIRECT_SIZE, b"direct") },
+                const { place(Camel::DIRECT_SIZE, b"base64") },
+                direct.len(),
+            )
+        } else if rest.starts_with(link) {
+            (
+                Transport::Link,
+                const { place(Camel::LINK_SIZE, b"link") },
+                const { place(Camel::LINK_SIZE, b"none") },
+                link.len(),
+            )
+        } else {
+            return Ok(Some(PayloadField::Transport as usize));
+        };
+        let Some((size, size_len)) = plain_integer(&rest[digits..]) else {
+            return Ok(Some(PayloadField::Transport as usize));
+        };
+        let within = |place: Range<usize>| Text::in_body(span(&(at + place.start..at + place.end)));
+        entry.way = Some(way);
+        entry.transport = within(transport);
+        entry.encoding = within(encoding);
+        entry.size = Size(size);
+        self.scanner.skip_to(at + digits + size_len);
+        if !self.scanner.skip_exact(Camel::DATA) {
+            return Ok(Some(PayloadField::Data as usize));
+        }
+        self.rest_of_data(entry)?;
+        if self.scanner.skip_exact(&Camel::NO_PAYLOAD_METADATA[1..]) {
+            let end = self.scanner.pos() - 1;
+            entry.metadata = span(&(end - 2..end));
+            return Ok(None);
+        }
+        if !self.scanner.skip_exact_before(&Camel::PAYLOAD_METADATA[1..], b'{') {
+            return Ok(Some(PayloadField::Metadata as usize));
+        }
+        entry.metadata = self.value(PAYLOAD_FIELD_DEPTH)?;
+        Ok(Some(PAYLOAD_FIELDS.len()))
+    }
+
+    #[inline(always)]
     fn payload_field(&mut self, field: PayloadField, entry: &mut Entry) -> Scan<()> {
         let kind = self.scanner.kind()?;
         let at = self.scanner.pos() as u32;
-        let mut defect = |what| {
+        let mut defect = |what: Defect| {
             entry.defect.get_or_insert((at, what));
         };
         let target = match field {
@@ -186,13 +363,13 @@ impl Reader<'_> {
                     Kind::Number => {
                         let digits = self.scanner.number()?;
                         match integer(&self.scanner.input()[digits]) {
-                            Some(size) => entry.size = Some(size),
-                            None => defect("size must be a whole number from 0 to 2^63-1"),
+                            Some(size) => entry.size = Size(size),
+                            None => defect(Defect::SizeNotWhole),
                         }
                     }
                     _ => {
                         self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                        defect("size must be a number");
+                        defect(Defect::SizeNoNumber);
                     }
                 }
                 return Ok(());
@@ -201,15 +378,15 @@ impl Reader<'_> {
                 match kind {
                     Kind::Null => self.scanner.literal()?,
                     Kind::String => {
-                        let raw = self.scanner.string()?;
-                        entry.data = DataSpan::String { span: span(&raw.range), escaped: raw.escaped };
+                        self.scanner.take(b'"');
+                        self.rest_of_data(entry)?;
                     }
                     Kind::Object | Kind::Array => {
                         entry.data = DataSpan::Json(self.value(PAYLOAD_FIELD_DEPTH)?)
                     }
                     Kind::Number | Kind::Bool => {
                         self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                        defect("data must be a string");
+                        defect(Defect::DataNoString);
                     }
                 }
                 return Ok(());
@@ -220,7 +397,7 @@ impl Reader<'_> {
                     Kind::Object => entry.metadata = self.value(PAYLOAD_FIELD_DEPTH)?,
                     _ => {
                         self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                        defect("metadata must be an object");
+                        defect(Defect::MetadataNoObject);
                     }
                 }
                 return Ok(());
@@ -229,38 +406,40 @@ impl Reader<'_> {
         match kind {
             Kind::Null => self.scanner.literal()?,
             Kind::String => {
-                let raw = self.scanner.string()?;
-                *target = self.resolve(&raw);
+                let text = self.string()?;
+                *target = text;
+                if field == PayloadField::Transport {
+                    entry.way = Transport::from_name(self.text(text));
+                }
             }
             _ => {
                 self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                defect("this key's value must be a string");
+                defect(Defect::NoString);
             }
         }
         Ok(())
     }
 
     /// What a payload needs to be readable at all. `start` is where its object begins.
+    #[inline(always)]
     fn judge(&self, entry: &mut Entry, start: u32) {
         if entry.defect.is_some() {
             return;
         }
-        let type_name = self.text(entry.type_name);
-        let transport = self.text(entry.transport);
-        let what = if type_name.is_empty() {
-            "the payload has no type"
-        } else if transport.is_empty() {
-            "the payload has no transport"
-        } else if transport != Transport::Direct.as_str() && transport != Transport::Link.as_str() {
-            "unknown transport"
+        let what = if entry.type_name.is_empty() {
+            Defect::NoType
+        } else if entry.transport.is_empty() {
+            Defect::NoTransport
+        } else if entry.way.is_none() {
+            Defect::UnknownTransport
         } else {
             match entry.data {
-                DataSpan::Missing => "the payload has no data",
-                DataSpan::Json(_) if transport == Transport::Link.as_str() => {
-                    "a link's data must be a string"
-                }
-                DataSpan::Json(_) if !PayloadType::from_name(type_name).may_be_inline_json() => {
-                    "data of this type must be a string"
+                DataSpan::Missing => Defect::NoData,
+                DataSpan::Json(_) if entry.way == Some(Transport::Link) => Defect::LinkNoString,
+                DataSpan::Json(_)
+                    if !PayloadType::from_name(self.text(entry.type_name)).may_be_inline_json() =>
+                {
+                    Defect::TypeNoInlineJson
                 }
                 DataSpan::String { .. } | DataSpan::Json(_) => return,
             }
@@ -268,58 +447,225 @@ impl Reader<'_> {
         entry.defect = Some((start, what));
     }
 
-    /// A key, its position, and what `find` makes of it. Notes the dialect.
-    fn key<F>(
-        &mut self,
-        find: impl FnOnce(&[u8]) -> Option<(F, Option<Dialect>)>,
-    ) -> Scan<(usize, Option<F>)> {
-        self.scanner.peek();
-        let at = self.scanner.pos();
-        let key = self.scanner.key()?;
-        let raw = &self.scanner.input()[key.range];
-        let found = if key.escaped {
-            let mut resolved = Vec::new();
-            unescape_into(raw, &mut resolved);
-            find(&resolved)
-        } else {
-            find(raw)
+    /// The string behind `data`, from behind its opening quote.
+    #[inline(always)]
+    fn rest_of_data(&mut self, entry: &mut Entry) -> Scan<()> {
+        if self.early.is_some() && self.decode_early(entry) {
+            return Ok(());
+        }
+        let raw = match entry.size.get() {
+            Some(size) if size <= self.scanner.input().len() as u64 => {
+                self.scanner.rest_of_likely_string(base64::encoded_len(size as usize))?
+            }
+            _ => self.scanner.rest_of_string()?,
         };
-        Ok((
-            at,
-            found.map(|(field, dialect)| {
-                self.dialect = self.dialect.or(dialect);
-                field
-            }),
-        ))
+        entry.data = DataSpan::String { span: span(&raw.range), escaped: raw.escaped };
+        Ok(())
     }
 
+    /// Decodes a direct payload where its size says that it ends, if all that has to be known is known and right.
+    ///
+    /// What decodes as base64 holds no quote, no backslash, no control character and nothing but ASCII, so it is the
+    /// content of a JSON string that ends at the quote behind it, and need not be scanned. The line end that base64 may
+    /// have is the exception, and such a text is left alone.
+    #[inline(always)]
+    fn decode_early(&mut self, entry: &mut Entry) -> bool {
+        if entry.defect.is_some() || entry.type_name.is_empty() || entry.way != Some(Transport::Direct) {
+            return false;
+        }
+        let start = self.scanner.pos();
+        let rest = &self.scanner.input()[start..];
+        let Some(size) = entry.size.get().and_then(|size| usize::try_from(size).ok()) else { return false };
+        if size > rest.len() {
+            return false;
+        }
+        let ends = |len: &usize| rest.get(*len) == Some(&b'"');
+        let lengths = [base64::encoded_len(size), (size * 4).div_ceil(3)];
+        let Some(len) = lengths.into_iter().find(ends) else { return false };
+        let text = &rest[..len];
+        if text.last() == Some(&b'\n') {
+            return false;
+        }
+        let Some(early) = &mut self.early else { return false };
+        entry.decoded = early.decode(text, rest.len());
+        if entry.decoded.is_none() {
+            return false;
+        }
+        entry.data = DataSpan::String { span: span(&(start..start + len)), escaped: false };
+        self.scanner.skip_to(start + len + 1);
+        true
+    }
+
+    /// A key, and its position.
+    #[inline(always)]
+    fn key(&mut self) -> Scan<(usize, Word)> {
+        self.scanner.peek();
+        let at = self.scanner.pos();
+        let word = match self.scanner.compact_key() {
+            Some(key) => Word::at_start_of(&self.scanner.input()[key.start..], key.len()),
+            None => {
+                let key = self.scanner.key()?;
+                let raw = &self.scanner.input()[key.range];
+                if key.escaped { resolved_word(raw) } else { Word::new(raw) }
+            }
+        };
+        Ok((at, word))
+    }
+
+    /// The field of a key that was found, if it was. Notes the dialect.
+    #[inline(always)]
+    fn known<F>(&mut self, found: Option<(F, Option<Dialect>)>) -> Option<F> {
+        let (field, dialect) = found?;
+        self.dialect = self.dialect.or(dialect);
+        Some(field)
+    }
+
+    #[inline(always)]
     fn null(&mut self) -> Scan<Span> {
         self.scanner.literal()?;
         Ok(Span::default())
     }
 
+    #[inline(always)]
     fn value(&mut self, depth: usize) -> Scan<Span> {
         self.scanner.value(depth).map(|range| span(&range))
     }
 
+    #[inline(always)]
+    fn string(&mut self) -> Scan<Text> {
+        self.scanner.expect(b'"', "expected a string")?;
+        self.rest_of_text(ID_LEN)
+    }
+
+    /// A string from behind its opening quote.
+    #[inline(always)]
+    fn rest_of_text(&mut self, likely: usize) -> Scan<Text> {
+        let raw = self.scanner.rest_of_likely_string(likely)?;
+        Ok(self.resolve(&raw))
+    }
+
+    #[inline(always)]
     fn resolve(&mut self, raw: &RawString) -> Text {
-        if !raw.escaped {
-            return Text::Body(span(&raw.range));
-        }
+        if raw.escaped { self.resolve_escapes(raw) } else { Text::in_body(span(&raw.range)) }
+    }
+
+    #[inline(never)]
+    fn resolve_escapes(&mut self, raw: &RawString) -> Text {
         let mut text = Vec::new();
         unescape_into(&self.scanner.input()[raw.range.clone()], &mut text);
         let start = self.resolved.len();
         // The scanner has checked the text and its escapes, so nothing is replaced here.
         self.resolved.push_str(&String::from_utf8_lossy(&text));
-        Text::Resolved(span(&(start..self.resolved.len())))
+        Text::in_resolved(span(&(start..self.resolved.len())))
     }
 
+    #[inline(always)]
     fn text(&self, text: Text) -> &str {
-        match text {
-            Text::Body(span) => std::str::from_utf8(&self.scanner.input()[span.range()]).unwrap_or_default(),
-            Text::Resolved(span) => &self.resolved[span.range()],
+        text.of(self.scanner.input(), self.resolved)
+    }
+}
+
+/// Where payloads are decoded while the message is read: a buffer of which they are split off and shared, or one in which
+/// they stay.
+pub(super) enum Early<'a> {
+    Shared(&'a mut BytesMut),
+    Kept(&'a mut Vec<u8>),
+}
+
+impl Early<'_> {
+    /// The bytes of a base64 text, on the boundary that Arrow wants; nothing if it is none, or for want of room.
+    /// `rest_len` bytes of the message are left, this text included.
+    #[inline]
+    fn decode(&mut self, text: &[u8], rest_len: usize) -> Option<Decoded> {
+        let reserved = rest_len / 4 * 3 + ALIGNMENT;
+        let (len, spare) = match self {
+            Self::Shared(out) => {
+                if out.is_empty() {
+                    out.reserve(reserved);
+                }
+                (out.len(), out.spare_capacity_mut())
+            }
+            Self::Kept(out) => {
+                if out.is_empty() {
+                    out.reserve(reserved);
+                }
+                (out.len(), out.spare_capacity_mut())
+            }
+        };
+        let gap = spare.as_ptr().align_offset(ALIGNMENT);
+        // What is decoded already must not move: it would lose its alignment.
+        if spare.len() < gap.checked_add(base64::max_decoded_len(text.len()))? {
+            return None;
+        }
+        let start = len + gap;
+        let end = match self {
+            Self::Shared(out) => {
+                out.resize(start, 0);
+                if base64::decode_append(text, *out).is_err() {
+                    out.truncate(len);
+                    return None;
+                }
+                out.len()
+            }
+            Self::Kept(out) => {
+                out.resize(start, 0);
+                if base64::decode_append(text, *out).is_err() {
+                    out.truncate(len);
+                    return None;
+                }
+                out.len()
+            }
+        };
+        let end = u32::try_from(end).ok().and_then(|end| NonZeroU32::new(end.checked_add(1)?));
+        // The end was the larger of the two, so the start fits too.
+        Some(Decoded { start: start as u32, end: end? })
+    }
+
+    /// What was decoded and is to be shared.
+    fn finish(self) -> Bytes {
+        match self {
+            Self::Shared(out) if !out.is_empty() => out.split().freeze(),
+            Self::Shared(_) | Self::Kept(_) => Bytes::new(),
         }
     }
+}
+
+/// A whole number as this crate writes it, of up to 18 digits, and their count, if a comma follows; anything else is left
+/// to the general path.
+#[inline(always)]
+fn plain_integer(text: &[u8]) -> Option<(u64, usize)> {
+    let mut value = 0;
+    for (at, &byte) in text.iter().enumerate().take(19) {
+        match byte {
+            b'0'..=b'9' if at < 18 && (at != 1 || value != 0) => value = value * 10 + u64::from(byte - b'0'),
+            b',' if at > 0 => return Some((value, at)),
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Where `word` stands in a piece without its first byte.
+const fn place(piece: &[u8], word: &[u8]) -> Range<usize> {
+    let mut at = 1;
+    loop {
+        let mut same = 0;
+        while same < word.len() && piece[at + same] == word[same] {
+            same += 1;
+        }
+        if same == word.len() {
+            return at - 1..at - 1 + word.len();
+        }
+        at += 1;
+    }
+}
+
+/// A key that holds escapes.
+#[inline(never)]
+fn resolved_word(raw: &[u8]) -> Word {
+    let mut resolved = Vec::new();
+    unescape_into(raw, &mut resolved);
+    Word::new(&resolved)
 }
 
 /// Which known keys an object has already had, in whatever spelling.
@@ -328,16 +674,25 @@ struct Seen(u32);
 
 impl Seen {
     fn once(&mut self, field: u32, at: usize) -> Scan<()> {
-        if self.0 & 1 << field != 0 {
+        if self.has(field) {
             return Err(ScanError { offset: at, what: "the same key twice in one object" });
         }
         self.0 |= 1 << field;
         Ok(())
     }
+
+    /// The first `count` keys, in their order.
+    fn first(count: usize) -> Self {
+        Self((1 << count) - 1)
+    }
+
+    fn has(&self, field: u32) -> bool {
+        self.0 & 1 << field != 0
+    }
 }
 
 /// Positions fit 32 bits: `decode` refuses longer messages, and resolved text is never longer than its escapes.
-fn span(range: &std::ops::Range<usize>) -> Span {
+fn span(range: &Range<usize>) -> Span {
     Span { start: range.start as u32, end: range.end as u32 }
 }
 

@@ -115,32 +115,305 @@ pub(crate) const PAYLOAD_FIELDS: [Name<PayloadField>; 8] = [
     name(PayloadField::Metadata, "metadata", "metadata"),
 ];
 
+/// Everything that a message of one dialect has between its values, joined when this is compiled: what ends the value
+/// before, the key, and what begins its own value. All but the first piece of an object begin with what ends a string.
+pub(crate) trait Spelling {
+    const DIALECT: Dialect;
+    /// `{"correlationId":"`, then `","msgId":"` and so on, as far as values are strings.
+    const STRINGS: [&'static [u8]; STRING_FIELDS];
+    /// `","metadata":`
+    const METADATA: &'static [u8];
+    /// `,"payloads":[`
+    const PAYLOADS: &'static [u8];
+    /// Both for a message without metadata.
+    const NO_METADATA_PAYLOADS: &'static [u8];
+    /// `{"id":"`
+    const ID: &'static [u8];
+    /// `","dataname":"`
+    const DATANAME: &'static [u8];
+    /// `","type":"`: of a payload's keys the only one that the dialects spell differently.
+    const TYPE: &'static [u8];
+    /// Transport and encoding of a direct payload, up to the digits of its size.
+    const DIRECT_SIZE: &'static [u8];
+    /// The same for a link.
+    const LINK_SIZE: &'static [u8];
+    /// `,"data":"`
+    const DATA: &'static [u8];
+    /// `","metadata":`, which an object and the payload's closing brace follow.
+    const PAYLOAD_METADATA: &'static [u8];
+    /// The same for a payload without metadata, to its end.
+    const NO_PAYLOAD_METADATA: &'static [u8];
+}
+
+/// The spelling of camelCase.
+pub(crate) struct Camel;
+
+/// The spelling of snake_case.
+pub(crate) struct Snake;
+
+const fn key(field: Field, dialect: Dialect) -> &'static str {
+    FIELDS[field as usize].text(dialect)
+}
+
+const fn payload_key(field: PayloadField, dialect: Dialect) -> &'static str {
+    PAYLOAD_FIELDS[field as usize].text(dialect)
+}
+
+const fn joined_len(parts: &[&str]) -> usize {
+    let (mut len, mut part) = (0, 0);
+    while part < parts.len() {
+        len += parts[part].len();
+        part += 1;
+    }
+    len
+}
+
+const fn join<const LEN: usize>(parts: &[&str]) -> [u8; LEN] {
+    let mut joined = [0; LEN];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let bytes = parts[part].as_bytes();
+        let mut byte = 0;
+        while byte < bytes.len() {
+            joined[at] = bytes[byte];
+            at += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    assert!(at == LEN);
+    joined
+}
+
+macro_rules! joined {
+    ($($part:expr),+) => {{
+        const PARTS: &[&str] = &[$($part),+];
+        const JOINED: [u8; joined_len(PARTS)] = join(PARTS);
+        &JOINED
+    }};
+}
+
+macro_rules! spelling {
+    ($name:ident, $dialect:expr) => {
+        impl Spelling for $name {
+            const DIALECT: Dialect = $dialect;
+            const STRINGS: [&'static [u8]; STRING_FIELDS] = [
+                joined!("{\"", key(Field::CorrelationId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::MsgId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::Timestamp, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SendTo, $dialect), "\":\""),
+                joined!("\",\"", key(Field::MsgPurpose, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SenderName, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SenderId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReceiverName, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReceiverId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReplyTo, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReplyToMsgId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::BrokerUrl, $dialect), "\":\""),
+            ];
+            const METADATA: &'static [u8] = joined!("\",\"", key(Field::Metadata, $dialect), "\":");
+            const PAYLOADS: &'static [u8] = joined!(",\"", key(Field::Payloads, $dialect), "\":[");
+            const NO_METADATA_PAYLOADS: &'static [u8] = joined!(
+                "\",\"",
+                key(Field::Metadata, $dialect),
+                "\":{},\"",
+                key(Field::Payloads, $dialect),
+                "\":["
+            );
+            const ID: &'static [u8] = joined!("{\"", payload_key(PayloadField::Id, $dialect), "\":\"");
+            const DATANAME: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Dataname, $dialect), "\":\"");
+            const TYPE: &'static [u8] = joined!("\",\"", payload_key(PayloadField::Type, $dialect), "\":\"");
+            const DIRECT_SIZE: &'static [u8] = joined!(
+                "\",\"",
+                payload_key(PayloadField::Transport, $dialect),
+                "\":\"direct\",\"",
+                payload_key(PayloadField::Encoding, $dialect),
+                "\":\"base64\",\"",
+                payload_key(PayloadField::Size, $dialect),
+                "\":"
+            );
+            const LINK_SIZE: &'static [u8] = joined!(
+                "\",\"",
+                payload_key(PayloadField::Transport, $dialect),
+                "\":\"link\",\"",
+                payload_key(PayloadField::Encoding, $dialect),
+                "\":\"none\",\"",
+                payload_key(PayloadField::Size, $dialect),
+                "\":"
+            );
+            const DATA: &'static [u8] = joined!(",\"", payload_key(PayloadField::Data, $dialect), "\":\"");
+            const PAYLOAD_METADATA: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Metadata, $dialect), "\":");
+            const NO_PAYLOAD_METADATA: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Metadata, $dialect), "\":{}}");
+        }
+    };
+}
+
+spelling!(Camel, Dialect::Camel);
+spelling!(Snake, Dialect::Snake);
+
 /// A third spelling, from an early draft of the format; read, never written, and counted as camelCase.
 const DRAFT_BROKER_URL: &str = "BrokerURL";
 
 /// Finds a top-level key: its field, and the dialect that this spelling gives away, if any.
-///
-/// `guess` is the position at which the key would stand in a message written in order, so that such a message
-/// is read with one comparison a key.
-pub(crate) fn find_field(key: &[u8], guess: usize) -> Option<(Field, Option<Dialect>)> {
-    find(&FIELDS, key, guess)
-        .or_else(|| (key == DRAFT_BROKER_URL.as_bytes()).then_some((Field::BrokerUrl, Some(Dialect::Camel))))
+#[inline(always)]
+pub(crate) fn find_field(key: Word) -> Option<(Field, Option<Dialect>)> {
+    const KEYS: Keys<Field> =
+        Keys::of(&FIELDS).with(DRAFT_BROKER_URL, (Field::BrokerUrl, Some(Dialect::Camel)));
+    static TABLE: Keys<Field> = KEYS;
+    TABLE.find(key)
 }
 
 /// Finds a key of a payload object; see [`find_field`].
-pub(crate) fn find_payload_field(key: &[u8], guess: usize) -> Option<(PayloadField, Option<Dialect>)> {
-    find(&PAYLOAD_FIELDS, key, guess)
+#[inline(always)]
+pub(crate) fn find_payload_field(key: Word) -> Option<(PayloadField, Option<Dialect>)> {
+    static TABLE: Keys<PayloadField> = Keys::of(&PAYLOAD_FIELDS);
+    TABLE.find(key)
 }
 
-fn find<F: Copy>(table: &[Name<F>], key: &[u8], guess: usize) -> Option<(F, Option<Dialect>)> {
-    let spelled = |name: &Name<F>| {
-        if key == name.camel.as_bytes() {
-            Some((name.field, (name.camel != name.snake).then_some(Dialect::Camel)))
-        } else if key == name.snake.as_bytes() {
-            Some((name.field, Some(Dialect::Snake)))
-        } else {
-            None
+/// A key in one number: its bytes, zeros, and its length in the highest byte. No two keys have the same, and none of
+/// the known keys is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u128);
+
+/// Bytes of a key that fit a [`Word`].
+const WORD_LEN: usize = 15;
+
+/// Masks for the first bytes of a number, by how many they are.
+static FIRST: [u128; WORD_LEN + 1] = {
+    let mut masks = [0; WORD_LEN + 1];
+    let mut len = 1;
+    while len < masks.len() {
+        masks[len] = masks[len - 1] << 8 | 0xFF;
+        len += 1;
+    }
+    masks
+};
+
+impl Word {
+    /// What no key has.
+    const NONE: Self = Self(u128::MAX);
+
+    pub(crate) const fn new(key: &[u8]) -> Self {
+        if key.len() > WORD_LEN {
+            return Self::NONE;
         }
-    };
-    table.get(guess).and_then(spelled).or_else(|| table.iter().find_map(spelled))
+        let mut word = 0;
+        let mut at = key.len();
+        while at > 0 {
+            at -= 1;
+            word = word << 8 | key[at] as u128;
+        }
+        Self(word | (key.len() as u128) << (8 * WORD_LEN))
+    }
+
+    /// The same for a key of `len` bytes that is the beginning of `text`; in a few steps where enough follows it.
+    #[inline(always)]
+    pub(crate) fn at_start_of(text: &[u8], len: usize) -> Self {
+        match text.first_chunk() {
+            Some(bytes) if len <= WORD_LEN => {
+                Self(u128::from_le_bytes(*bytes) & FIRST[len] | (len as u128) << (8 * WORD_LEN))
+            }
+            _ => Self::new(&text[..len]),
+        }
+    }
+
+    /// The slot of a known key: no two of a table have the same, which is checked when the tables are made.
+    #[inline(always)]
+    const fn slot(self) -> usize {
+        let mixed = self.0 as u64 ^ (self.0 >> 64) as u64 >> 5;
+        // Found by trying: an odd number that keeps the known keys apart.
+        (mixed.wrapping_mul(0xc360_b3b7_1251_310b) >> 58) as usize
+    }
+}
+
+/// Every spelling of the keys of one kind of object, each in its slot.
+struct Keys<F> {
+    words: [Word; SLOT_COUNT],
+    found: [Option<(F, Option<Dialect>)>; SLOT_COUNT],
+}
+
+const SLOT_COUNT: usize = 64;
+
+impl<F: Copy> Keys<F> {
+    const fn of(table: &[Name<F>]) -> Self {
+        let mut keys = Self { words: [Word::NONE; SLOT_COUNT], found: [None; SLOT_COUNT] };
+        let mut place = 0;
+        while place < table.len() {
+            let Name { field, camel, snake } = table[place];
+            if Word::new(camel.as_bytes()).0 == Word::new(snake.as_bytes()).0 {
+                keys = keys.with(camel, (field, None));
+            } else {
+                keys = keys.with(camel, (field, Some(Dialect::Camel)));
+                keys = keys.with(snake, (field, Some(Dialect::Snake)));
+            }
+            place += 1;
+        }
+        keys
+    }
+
+    const fn with(mut self, key: &str, found: (F, Option<Dialect>)) -> Self {
+        assert!(key.len() <= WORD_LEN, "the key is too long for a word");
+        let word = Word::new(key.as_bytes());
+        let slot = word.slot();
+        assert!(self.found[slot].is_none(), "two keys in one slot");
+        self.words[slot] = word;
+        self.found[slot] = Some(found);
+        self
+    }
+
+    #[inline(always)]
+    fn find(&self, key: Word) -> Option<(F, Option<Dialect>)> {
+        let slot = key.slot();
+        if self.words[slot] == key { self.found[slot] } else { None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_and_nothing_else() {
+        fn both<F: Copy + PartialEq + std::fmt::Debug>(key: &str, find: fn(Word) -> Option<F>) -> Option<F> {
+            let long = format!("{key}\": 1, and more of the message");
+            let found = find(Word::new(key.as_bytes()));
+            assert_eq!(find(Word::at_start_of(long.as_bytes(), key.len())), found, "{key}");
+            assert_eq!(find(Word::at_start_of(key.as_bytes(), key.len())), found, "{key}");
+            found
+        }
+        for name in &FIELDS {
+            let telling = name.camel != name.snake;
+            let dialects = [Dialect::Camel, Dialect::Snake].map(|dialect| telling.then_some(dialect));
+            assert_eq!(both(name.camel, find_field), Some((name.field, dialects[0])));
+            assert_eq!(both(name.snake, find_field), Some((name.field, dialects[1])));
+        }
+        for name in &PAYLOAD_FIELDS {
+            let telling = name.camel != name.snake;
+            let dialects = [Dialect::Camel, Dialect::Snake].map(|dialect| telling.then_some(dialect));
+            assert_eq!(both(name.camel, find_payload_field), Some((name.field, dialects[0])));
+            assert_eq!(both(name.snake, find_payload_field), Some((name.field, dialects[1])));
+        }
+        assert_eq!(both("BrokerURL", find_field), Some((Field::BrokerUrl, Some(Dialect::Camel))));
+        for unknown in [
+            "",
+            "x",
+            "correlationid",
+            "msgID",
+            "broker_URL",
+            "payload",
+            "payloadss",
+            "msgId\0",
+            "\0",
+            "replyToMsgIds12",
+            "replyToMsgIds123",
+            "reply_to_msg_id_",
+            "a key that is as long as they come",
+        ] {
+            assert_eq!(both(unknown, find_field), None, "{unknown}");
+            assert_eq!(both(unknown, find_payload_field), None, "{unknown}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::base64::arch::{Baseline, Level, needs_escape};
 use crate::limits::MAX_DEPTH;
 
 /// What is wrong, and where. Small, so that the scanner's results stay in registers.
@@ -37,14 +38,23 @@ pub(crate) enum Kind {
 
 /// Reads JSON from left to right. Invariant: `pos <= input.len()`.
 #[derive(Debug)]
-pub(crate) struct Scanner<'a> {
+pub(crate) struct Scanner<'a, L = Baseline> {
     input: &'a [u8],
     pos: usize,
+    /// How strings are searched for their ends.
+    level: L,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { input, pos: 0 }
+        Self::at_level(Baseline, input)
+    }
+}
+
+impl<'a, L: Level> Scanner<'a, L> {
+    #[inline(always)]
+    pub(crate) fn at_level(level: L, input: &'a [u8]) -> Self {
+        Self { input, pos: 0, level }
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -56,29 +66,51 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte after white space, without consuming it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.input.get(self.pos) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
-            self.pos += 1;
+        let byte = *self.input.get(self.pos)?;
+        if byte > b' ' {
+            return Some(byte);
         }
-        None
+        self.pos = skip_space(self.input, self.pos);
+        self.input.get(self.pos).copied()
     }
 
     /// Consumes `byte` after white space, or says that `what` was expected.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Scan<()> {
         if self.take(byte) { Ok(()) } else { self.fail(what) }
     }
 
     /// Consumes `byte` after white space if it is next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.pos += usize::from(found);
         found
+    }
+
+    /// Consumes exactly these bytes if they are next.
+    #[inline(always)]
+    pub(crate) fn skip_exact(&mut self, bytes: &[u8]) -> bool {
+        let found = self.input[self.pos..].starts_with(bytes);
+        if found {
+            self.pos += bytes.len();
+        }
+        found
+    }
+
+    /// The same if `next` follows them, which is not consumed.
+    #[inline(always)]
+    pub(crate) fn skip_exact_before(&mut self, bytes: &[u8], next: u8) -> bool {
+        self.input.get(self.pos + bytes.len()) == Some(&next) && self.skip_exact(bytes)
+    }
+
+    /// Consumes bytes that have been looked at: `end` is not beyond the input.
+    #[inline(always)]
+    pub(crate) fn skip_to(&mut self, end: usize) {
+        debug_assert!((self.pos..=self.input.len()).contains(&end), "a position further on in the input");
+        self.pos = end;
     }
 
     /// An error at the current position.
@@ -87,6 +119,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The input must end here, but for white space.
+    #[inline(always)]
     pub(crate) fn end(&mut self) -> Scan<()> {
         match self.peek() {
             None => Ok(()),
@@ -95,6 +128,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The type of the next value, which is not consumed.
+    #[inline(always)]
     pub(crate) fn kind(&mut self) -> Scan<Kind> {
         match self.peek() {
             Some(b'"') => Ok(Kind::String),
@@ -109,26 +143,77 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string: valid UTF-8, no raw control characters, whole escapes, paired surrogates.
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Scan<RawString> {
         self.expect(b'"', "expected a string")?;
+        self.rest_of_string()
+    }
+
+    /// The same from behind the opening quote.
+    #[inline(always)]
+    pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
+        let len = self.level.special(&self.input[start..]);
+        self.rest_of_string_from(start, len)
+    }
+
+    /// The same for a string that is likely to be empty, or `likely` bytes of plain ASCII.
+    ///
+    /// Where it is, the position behind it is known by comparisons whose outcome the processor foresees, so that it goes
+    /// on there at once; the result of a search would have to be awaited.
+    #[inline(always)]
+    pub(crate) fn rest_of_likely_string(&mut self, likely: usize) -> Scan<RawString> {
+        let start = self.pos;
+        if self.input.get(start) == Some(&b'"') {
+            self.pos = start + 1;
+            return Ok(RawString { range: start..start, escaped: false });
+        }
+        let len = self.level.special(&self.input[start..]);
+        // Both are asked: the first is known early, and the second makes sure.
+        let end = start.saturating_add(likely);
+        if self.input.get(end) == Some(&b'"') && len == likely {
+            self.pos = end + 1;
+            return Ok(RawString { range: start..end, escaped: false });
+        }
+        self.rest_of_string_from(start, len)
+    }
+
+    /// The same for a string that begins at `start` with `len` bytes of plain ASCII.
+    #[inline(always)]
+    fn rest_of_string_from(&mut self, start: usize, len: usize) -> Scan<RawString> {
+        self.pos = start + len;
+        let escaped = if self.input.get(self.pos) == Some(&b'"') {
+            self.pos += 1;
+            false
+        } else {
+            self.rest_of_unusual_string()?
+        };
+        Ok(RawString { range: start..self.pos - 1, escaped })
+    }
+
+    /// Goes on to the end of a string where it has something else than plain ASCII; whether that are escapes.
+    #[inline(never)]
+    fn rest_of_unusual_string(&mut self) -> Scan<bool> {
         let mut escaped = false;
         loop {
-            let rest = &self.input[self.pos..];
-            let (len, ascii) = plain_run(rest);
-            if !ascii && let Err(error) = std::str::from_utf8(&rest[..len]) {
-                self.pos += error.valid_up_to();
-                return self.fail("invalid UTF-8");
-            }
-            self.pos += len;
             match self.input.get(self.pos) {
                 Some(b'"') => {
                     self.pos += 1;
-                    return Ok(RawString { range: start..self.pos - 1, escaped });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
+                    self.pos += self.level.special(&self.input[self.pos..]);
+                }
+                Some(0x80..) => {
+                    let rest = &self.input[self.pos..];
+                    let run = &rest[..run_without_escapes(rest)];
+                    if let Err(error) = std::str::from_utf8(run) {
+                        self.pos += error.valid_up_to();
+                        return self.fail("invalid UTF-8");
+                    }
+                    self.pos += run.len();
                 }
                 Some(_) => return self.fail("a control character inside a string must be escaped"),
                 None => return self.fail("the message ends inside a string"),
@@ -183,6 +268,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// A number, by RFC 8259's grammar; any length and magnitude.
+    #[inline(always)]
     pub(crate) fn number(&mut self) -> Scan<Range<usize>> {
         self.peek();
         let start = self.pos;
@@ -209,11 +295,13 @@ impl<'a> Scanner<'a> {
         Ok(start..self.pos)
     }
 
+    #[inline(always)]
     fn digits(&mut self) {
         let rest = &self.input[self.pos..];
         self.pos += rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     }
 
+    #[inline(always)]
     fn some_digits(&mut self) -> Scan<()> {
         let start = self.pos;
         self.digits();
@@ -221,6 +309,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// `true`, `false` or `null`.
+    #[inline(always)]
     pub(crate) fn literal(&mut self) -> Scan<()> {
         self.peek();
         for word in [b"true".as_slice(), b"false", b"null"] {
@@ -291,7 +380,21 @@ impl<'a> Scanner<'a> {
         self.value(depth).map(|_| ())
     }
 
+    /// A key as nearly all are: short, plain, next, and with its colon behind it. Consumes both; its range.
+    #[inline(always)]
+    pub(crate) fn compact_key(&mut self) -> Option<Range<usize>> {
+        let (&quote, rest) = self.input.get(self.pos..)?.split_first()?;
+        let len = self.level.special_soon(rest.first_chunk()?)?;
+        if quote != b'"' || rest.get(len) != Some(&b'"') || rest.get(len + 1) != Some(&b':') {
+            return None;
+        }
+        let start = self.pos + 1;
+        self.pos = start + len + 2;
+        Some(start..start + len)
+    }
+
     /// A key and its colon.
+    #[inline(always)]
     pub(crate) fn key(&mut self) -> Scan<RawString> {
         if self.peek() != Some(b'"') {
             return self.fail("expected a key");
@@ -300,6 +403,13 @@ impl<'a> Scanner<'a> {
         self.expect(b':', "expected a colon after the key")?;
         Ok(key)
     }
+}
+
+/// The first position from `pos` on that is no white space. By value, so that a scanner can stay in registers.
+#[inline(never)]
+fn skip_space(input: &[u8], pos: usize) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    pos + input[pos..].iter().take_while(|byte| is_space(byte)).count()
 }
 
 /// Checks that `text` is one JSON value of at most [`MAX_DEPTH`], and nothing else.
@@ -406,59 +516,17 @@ fn hex4(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character, and whether
-/// all of them are ASCII.
+/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
 ///
-/// The blocks are written so that the compiler turns them into vector code: a long `data` is read at the speed
-/// of memory, a short id in a few steps.
+/// The blocks are written so that the compiler turns them into vector code: long text that is not ASCII is read at the
+/// speed of memory too.
 #[inline]
-fn plain_run(bytes: &[u8]) -> (usize, bool) {
-    const WIDE: usize = 64;
-    const NARROW: usize = 8;
-    let mut high = 0u8;
-    let mut at = 0;
-    while let Some(block) = bytes[at..].first_chunk::<WIDE>() {
-        let (special, ored) = classify(block);
-        if special {
-            break;
-        }
-        high |= ored;
-        at += WIDE;
-    }
-    while let Some(block) = bytes[at..].first_chunk::<NARROW>() {
-        let (special, ored) = classify(block);
-        if special {
-            break;
-        }
-        high |= ored;
-        at += NARROW;
-    }
-    while let Some(&byte) = bytes.get(at) {
-        if is_special(byte) {
-            break;
-        }
-        high |= byte;
-        at += 1;
-    }
-    (at, high < 0x80)
-}
-
-#[inline(always)]
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-/// Whether a block holds a special byte, and all its bytes ored together. An array, not a slice: a known length is what
-/// lets the compiler unroll this into a few vector instructions.
-#[inline(always)]
-fn classify<const N: usize>(block: &[u8; N]) -> (bool, u8) {
-    let mut special = 0;
-    let mut high = 0;
-    for &byte in block {
-        special |= u8::from(is_special(byte));
-        high |= byte;
-    }
-    (special != 0, high)
+fn run_without_escapes(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<64>();
+    let clean = |block: &[u8; 64]| !block.iter().fold(false, |found, byte| found | needs_escape(*byte));
+    let at = blocks.iter().position(|block| !clean(block)).unwrap_or(blocks.len()) * 64;
+    let rest = &bytes[at..];
+    at + rest.iter().position(|byte| needs_escape(*byte)).unwrap_or(rest.len())
 }
 
 #[cfg(test)]
