@@ -1,1 +1,10 @@
-//! Benchmarks of the codec; see `benches/codec.rs`.
+//! Benchmarks of natsbridge beside its rivals.
+
+pub mod cli;
+pub mod engine;
+pub mod input;
+pub mod measure;
+pub mod ratios;
+pub mod rival;
+pub mod scenario;
+pub mod scenarios;
