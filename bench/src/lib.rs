@@ -1,1 +1,4 @@
-//! Benchmarks of the codec; see `benches/codec.rs`.
+//! Measures natsbridge against what else could be used.
+
+#[cfg(feature = "nats")]
+pub mod nats;
