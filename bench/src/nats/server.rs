@@ -1,0 +1,60 @@
+//! A nats-server of our own on a free port, ended with its handle.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::BoxError;
+
+/// A running server.
+#[derive(Debug)]
+pub struct NatsServer {
+    child: Child,
+    port: u16,
+}
+
+/// The server's program: `NATS_SERVER_BIN`, else the one on the path.
+pub fn binary() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("NATS_SERVER_BIN") {
+        return Some(path.into());
+    }
+    let paths = std::env::var_os("PATH")?;
+    std::env::split_paths(&paths).map(|dir| dir.join("nats-server")).find(|path| path.is_file())
+}
+
+impl NatsServer {
+    /// Starts a server with default limits.
+    ///
+    /// # Errors
+    /// If there is no `nats-server` to be found, or it does not listen within ten seconds.
+    pub fn start() -> Result<Self, BoxError> {
+        let program = binary().ok_or("no nats-server: set NATS_SERVER_BIN")?;
+        let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let child = Command::new(program)
+            .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()?;
+        let server = Self { child, port };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            if Instant::now() > deadline {
+                return Err("nats-server does not listen".into());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
