@@ -1,10 +1,7 @@
 //! Base64 to bytes in pieces.
 
 use super::scalar::{Alphabet, Invalid, Machine};
-
-/// Characters that the fast path takes at once: if it fails, so many are read again one by one to find out why. Chosen:
-/// large enough that the calls do not count, small enough that a hostile text costs little more than a plain one.
-const BLOCK: usize = 16 * 1024;
+use super::{Buffer, Codec, arch};
 
 /// Decodes text that comes in pieces of any size; the bytes, and the offset of an error, are the same as for one piece.
 ///
@@ -25,13 +22,18 @@ const BLOCK: usize = 16 * 1024;
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Decoder {
+    codec: Codec,
     machine: Machine,
 }
 
 impl Decoder {
-    /// A decoder at the start of a text.
+    /// A decoder at the start of a text, by the tier of the process.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    pub(super) fn by(codec: Codec) -> Self {
+        Self { codec, machine: Machine::default() }
     }
 
     /// Appends the bytes of all whole groups of four characters; holds back at most three characters.
@@ -39,61 +41,66 @@ impl Decoder {
     /// # Errors
     /// [`Invalid`] at the first offending character, counted from the start of the text; the bytes before its group
     /// have been appended.
-    pub fn update(&mut self, text: &[u8], out: &mut Vec<u8>) -> Result<(), Invalid> {
-        // What surely holds no padding and no line end: all but what may be the end of the text.
-        let plain = memchr::memchr3(b'=', b'\n', b'\r', text).unwrap_or(text.len());
-        let mut at = 0;
-        while at < text.len() {
-            if self.machine.is_aligned() && plain >= at + 4 {
-                let len = (plain - at).min(BLOCK) / 4 * 4;
-                let groups = &text[at..at + len];
-                at += if self.groups(groups, out) { len } else { self.step_by_step(groups, out)? };
-            } else {
-                self.machine.step(text[at], out)?;
-                at += 1;
+    pub fn update(&mut self, text: &[u8], out: &mut impl Buffer) -> Result<(), Invalid> {
+        let mut rest = text;
+        while let [byte, after @ ..] = rest {
+            let len = if self.machine.is_aligned() { groups_len(rest) } else { 0 };
+            if len == 0 {
+                self.machine.step(*byte, out)?;
+                rest = after;
+                continue;
+            }
+            let taken = self.groups(&rest[..len], out);
+            rest = &rest[taken..];
+            if taken < len {
+                rest = self.step_by_step(rest, out)?;
             }
         }
         Ok(())
     }
 
-    /// Takes whole groups in one go if they are all of one alphabet, and of the one that came before.
-    fn groups(&mut self, groups: &[u8], out: &mut Vec<u8>) -> bool {
-        let start = out.len();
-        let decoded = match self.machine.alphabet {
-            None | Some(Alphabet::Standard) => base64_simd::STANDARD_NO_PAD.decode_append(groups, out),
-            Some(Alphabet::UrlSafe) => base64_simd::URL_SAFE_NO_PAD.decode_append(groups, out),
-        };
-        if decoded.is_err() {
-            out.truncate(start);
-            return false;
-        }
-        if self.machine.alphabet.is_none() && memchr::memchr2(b'+', b'/', groups).is_some() {
+    /// Takes whole groups as long as they are of the alphabet that came before, or, if none came, of the standard one;
+    /// returns how many characters that were.
+    fn groups(&mut self, groups: &[u8], out: &mut impl Buffer) -> usize {
+        let alphabet = self.machine.alphabet.unwrap_or(Alphabet::Standard);
+        let taken = arch::decode_append(self.codec.tier_proof(), alphabet, groups, out) / 3 * 4;
+        if self.machine.alphabet.is_none() && memchr::memchr2(b'+', b'/', &groups[..taken]).is_some() {
             self.machine.alphabet = Some(Alphabet::Standard);
         }
-        self.machine.offset += groups.len();
-        true
+        self.machine.offset += taken;
+        taken
     }
 
-    /// Goes on where the fast path has failed: to the error, or until the text has shown its alphabet, so that the
-    /// fast path can be tried again with the right one. Happens at most twice in a text, for one block each time.
-    fn step_by_step(&mut self, groups: &[u8], out: &mut Vec<u8>) -> Result<usize, Invalid> {
+    /// Goes on where the groups were not taken: to the error, or until the text has shown its alphabet, so that they can
+    /// be tried again with the right one. Happens at most twice in a text, for a few hundred characters each time;
+    /// for a few thousand in the portable tier. Returns what it leaves over.
+    fn step_by_step<'t>(&mut self, text: &'t [u8], out: &mut impl Buffer) -> Result<&'t [u8], Invalid> {
         let known = self.machine.alphabet;
-        for (at, &byte) in groups.iter().enumerate() {
+        let mut rest = text;
+        while let [byte, after @ ..] = rest {
             if self.machine.alphabet != known && self.machine.is_aligned() {
-                return Ok(at);
+                break;
             }
-            self.machine.step(byte, out)?;
+            self.machine.step(*byte, out)?;
+            rest = after;
         }
-        Ok(groups.len())
+        Ok(rest)
     }
 
     /// Ends the text: appends what was held back, and judges its padding.
     ///
     /// # Errors
     /// [`Invalid`] if the text may not end here.
-    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    pub fn finish(&mut self, out: &mut impl Buffer) -> Result<(), Invalid> {
         self.machine.finish(out)?;
-        *self = Self::new();
+        self.machine = Machine::default();
         Ok(())
     }
+}
+
+/// The length of the whole groups at the start of the text, without what may be its end: at most two characters of
+/// padding and a line end.
+fn groups_len(text: &[u8]) -> usize {
+    let ending = text.iter().rev().take(4).take_while(|byte| matches!(byte, b'=' | b'\r' | b'\n')).count();
+    (text.len() - ending) / 4 * 4
 }

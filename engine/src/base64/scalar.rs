@@ -1,6 +1,7 @@
 //! The rules, one character at a time: what the fast paths leave over, and what finds the offset of an error.
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
 /// Base64 text that breaks the rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,53 @@ pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
+const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// Writes the padded text of `bytes`, which fills `space`.
+pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
+    let (texts, _) = space.as_chunks_mut::<4>();
+    for (group, text) in bytes.chunks(3).zip(texts) {
+        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for (at, character) in text.iter_mut().enumerate() {
+            let letter = STANDARD[(bits >> (18 - 6 * at) & 0x3F) as usize];
+            character.write(if at <= group.len() { letter } else { b'=' });
+        }
+    }
+}
+
+/// Writes the bytes of the groups at the start of `body` that are of this alphabet alone, and returns their number;
+/// `space` is as long as the bytes of all. An unfinished group must be the last, and without spare bits.
+pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
+    let mut written = 0;
+    for (group, bytes) in body.chunks(4).zip(space.chunks_mut(3)) {
+        let mut bits = 0;
+        for &character in group {
+            match sextet(character) {
+                Some((sextet, known)) if known.is_none_or(|known| known == alphabet) => {
+                    bits = bits << 6 | u32::from(sextet);
+                }
+                _ => return written,
+            }
+        }
+        let [_, all @ ..] = (bits << (6 * (4 - group.len()))).to_be_bytes();
+        let (whole, spare) = all.split_at(bytes.len());
+        if spare.iter().any(|&byte| byte != 0) {
+            return written;
+        }
+        for (byte, &value) in bytes.iter_mut().zip(whole) {
+            byte.write(value);
+        }
+        written += whole.len();
+    }
+    written
+}
+
+/// Where decoded bytes go.
+pub(super) trait Sink {
+    fn put(&mut self, bytes: &[u8]);
+}
+
 /// The decoder as a state machine over single characters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Machine {
@@ -82,12 +130,17 @@ enum Tail {
 }
 
 impl Machine {
+    /// As after `offset` characters of whole groups, in which this much was seen of the alphabet.
+    pub(super) fn resume(offset: usize, alphabet: Option<Alphabet>) -> Self {
+        Self { offset, alphabet, ..Self::default() }
+    }
+
     /// Whether characters of the body may follow and none is held back, so that a fast path may take over.
     pub(super) fn is_aligned(&self) -> bool {
         self.count == 0 && self.tail == Tail::Body
     }
 
-    pub(super) fn step(&mut self, byte: u8, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    pub(super) fn step(&mut self, byte: u8, out: &mut impl Sink) -> Result<(), Invalid> {
         let fail = |what| Err(Invalid { offset: self.offset, what });
         self.tail = match (self.tail, byte) {
             (Tail::Body, b'=') => match self.count {
@@ -129,7 +182,7 @@ impl Machine {
                 self.last = self.offset;
                 if self.count == 4 {
                     let [_, bytes @ ..] = self.bits.to_be_bytes();
-                    out.extend_from_slice(&bytes);
+                    out.put(&bytes);
                     (self.bits, self.count) = (0, 0);
                 }
                 Tail::Body
@@ -139,7 +192,7 @@ impl Machine {
         Ok(())
     }
 
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    pub(super) fn finish(&mut self, out: &mut impl Sink) -> Result<(), Invalid> {
         match self.tail {
             Tail::Pad => {
                 Err(Invalid { offset: self.offset, what: "one more padding character is needed here" })
@@ -154,7 +207,7 @@ impl Machine {
     }
 
     /// Ends the body: writes the bytes of an unfinished group of two or three characters. Does nothing a second time.
-    fn flush(&mut self, out: &mut Vec<u8>) -> Result<(), Invalid> {
+    fn flush(&mut self, out: &mut impl Sink) -> Result<(), Invalid> {
         let (group, len) = match self.count {
             0 => return Ok(()),
             // 12 bits, of which 4 are spare, or 18 with 2; moved up to three whole bytes.
@@ -173,7 +226,7 @@ impl Machine {
                 what: "the last character has spare bits that are not zero",
             });
         }
-        out.extend_from_slice(bytes);
+        out.put(bytes);
         (self.bits, self.count) = (0, 0);
         Ok(())
     }

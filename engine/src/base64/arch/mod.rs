@@ -1,23 +1,93 @@
-//! Kernels, and the one place of the crate with unsafe code.
+//! The kernels by tier, and the crate's unsafe code: uninitialised space, and the call of what not every machine has.
+//!
+//! What a kernel promises, and the tests hold it to: `encode` writes the whole of its space, `decode` the first bytes
+//! of it, as many as it returns; neither touches anything else.
 
-use base64_simd::{Out, STANDARD};
-use bytes::{BufMut as _, BytesMut};
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod avx512;
+mod buffer;
+mod portable;
+mod room;
 
-/// Appends the base64 text of `bytes` straight into the buffer's spare space, which is not cleared first.
-pub(super) fn encode_append(bytes: &[u8], out: &mut BytesMut) {
-    let len = super::encoded_len(bytes.len());
-    if len == 0 {
-        return;
+use std::convert::Infallible;
+use std::mem::MaybeUninit;
+
+pub use self::buffer::Buffer;
+pub(super) use self::buffer::append;
+pub(super) use self::room::Room;
+use super::scalar::{self, Alphabet};
+use super::tier::{Available, Tier};
+use super::{decoded_len, encoded_len};
+
+/// Writes the padded text of `bytes`, which fills `space`: it is [`encoded_len`] long.
+pub(super) fn encode<'s>(tier: Available, bytes: &[u8], space: &'s mut [MaybeUninit<u8>]) -> &'s mut [u8] {
+    assert_eq!(space.len(), encoded_len(bytes.len()), "space for the text, and no more");
+    match tier.tier() {
+        Tier::Scalar => scalar::encode(bytes, space),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the function asks for the features of its tier, which an `Available` of that tier has found.
+        Tier::Avx2 => unsafe { avx2::encode(bytes, space) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::Avx512 => unsafe { avx512::encode(bytes, space) },
+        _ => portable::encode(bytes, space),
     }
-    out.reserve(len);
-    let spare = &mut out.spare_capacity_mut()[..len];
-    let start = spare.as_ptr().cast::<u8>();
-    let written = STANDARD.encode(bytes, Out::from_uninit_slice(spare));
-    // The proof below rests on these two; both are one comparison a call.
-    assert_eq!(written.len(), len, "the base64 text has another length than announced");
-    assert_eq!(written.as_ptr(), start, "the base64 text is not where it was to be written");
-    // SAFETY: `advance_mut` requires that the next `len` bytes of the spare capacity are initialised. `written` is a
-    // `&mut [u8]` of `len` bytes, so its bytes are initialised, and it begins where the spare capacity begins, as
-    // asserted above. `reserve` has made sure that the capacity is there (the slice to `len` would have panicked).
-    unsafe { out.advance_mut(len) };
+    // SAFETY: every kernel has written the whole of its space; see the head of the file.
+    unsafe { written(space) }
+}
+
+/// Writes the bytes of `body`, characters without padding or line end, to `space`, which has room for exactly these:
+/// `body.len() % 4` is not 1. Stops at what is not of the alphabet, or has spare bits that are not zero.
+///
+/// What it returns is as long as `space` if the body is right as a whole. Otherwise it is the bytes of whole groups that
+/// are right, not necessarily of all those before the error, but of all but the last few hundred of them, or, in the
+/// portable tier, a few thousand.
+pub(super) fn decode<'s>(
+    tier: Available,
+    alphabet: Alphabet,
+    body: &[u8],
+    space: &'s mut [MaybeUninit<u8>],
+) -> &'s mut [u8] {
+    assert_ne!(body.len() % 4, 1, "no bytes have such a text");
+    assert_eq!(space.len(), decoded_len(body.len()), "space for the bytes, and no more");
+    let len = match tier.tier() {
+        Tier::Scalar => scalar::decode(alphabet, body, space),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the function asks for the features of its tier, which an `Available` of that tier has found.
+        Tier::Avx2 => unsafe { avx2::decode(alphabet, body, space) },
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::Avx512 => unsafe { avx512::decode(alphabet, body, space) },
+        _ => portable::decode(alphabet, body, space),
+    };
+    // SAFETY: every kernel has written as many bytes as it returns; see the head of the file.
+    unsafe { written(&mut space[..len]) }
+}
+
+/// Appends the bytes of whole groups as far as they are right, and returns how many bytes that were; see [`decode`].
+pub(super) fn decode_append(
+    tier: Available,
+    alphabet: Alphabet,
+    groups: &[u8],
+    out: &mut impl Buffer,
+) -> usize {
+    append(out, decoded_len(groups.len()), |space| Ok::<_, Infallible>(decode(tier, alphabet, groups, space)))
+        .unwrap_or_else(|never| match never {})
+}
+
+/// Bytes that may be overwritten with anything, in the form in which the kernels take their space.
+pub(super) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
+    // SAFETY: the layouts are the same, and the kernels, which get this, write bytes and never "uninitialised".
+    unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) }
+}
+
+/// The same memory as bytes.
+///
+/// # Safety
+/// * All of `space` is initialised.
+unsafe fn written(space: &mut [MaybeUninit<u8>]) -> &mut [u8] {
+    // SAFETY: the layouts are the same, the borrow stays exclusive, and the caller has initialised all of it.
+    unsafe { &mut *(std::ptr::from_mut(space) as *mut [u8]) }
 }
