@@ -239,10 +239,13 @@ mod tests {
     #[test]
     fn what_fails_or_grows_leaves_the_pool_in_order() {
         let pool = BufferPool::new(1 << 20);
-        assert_eq!(pool.try_fill(10, |out| {
-            out.extend_from_slice(b"half");
-            Err::<(), _>("no")
-        }), Err("no"));
+        assert_eq!(
+            pool.try_fill(10, |out| {
+                out.extend_from_slice(b"half");
+                Err::<(), _>("no")
+            }),
+            Err("no")
+        );
         assert_eq!(filled(&pool, 3, b'x'), "xxx");
         let grown = pool.fill(10, |out| out.resize(1 << 20, 1));
         assert_eq!(grown.len(), 1 << 20);

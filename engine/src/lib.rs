@@ -118,8 +118,8 @@ pub use {arrow_array, arrow_schema};
 
 #[cfg(feature = "nats")]
 pub use bridge::{
-    Bridge, Delivery, Message, Receipt, ReceivedPayload, SmartData, SmartReceive, SmartSend, Subscription,
-    blocking, smartreceive, smartsend,
+    Bridge, Delivery, Message, Published, Publisher, Receipt, ReceivedPayload, SmartData, SmartReceive,
+    SmartSend, Subscription, blocking, smartreceive, smartsend,
 };
 pub use buffers::BufferPool;
 pub use envelope::{

@@ -30,8 +30,7 @@ pub(crate) fn write_into(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()
     serde_json::to_writer(&mut *out, value).map_err(|error| {
         Error::new(ErrorKind::InvalidInput, "the value cannot be written as JSON").with_source(error)
     })?;
-    scan::check(out)
-        .map_err(|error| Error::new(ErrorKind::InvalidInput, error.what).at(error.offset as u64))
+    scan::check(out).map_err(|error| Error::new(ErrorKind::InvalidInput, error.what).at(error.offset as u64))
 }
 
 /// Checks JSON text without building anything.
