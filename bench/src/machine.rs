@@ -8,6 +8,16 @@ use serde_json::{Map, Value};
 use crate::engine;
 use crate::measure::icount;
 
+/// The features of this build.
+pub(crate) const FEATURES: &[&str] = &[
+    #[cfg(feature = "mimalloc")]
+    "mimalloc",
+    #[cfg(feature = "nats")]
+    "nats",
+    #[cfg(feature = "rivals")]
+    "rivals",
+];
+
 /// Names and values, in two groups.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,6 +43,8 @@ impl Machine {
         );
         counts("profile", profile());
         counts("allocator", allocator.into());
+        counts("features", FEATURES.join(" "));
+        counts("rustflags", std::env::var("RUSTFLAGS").unwrap_or_default());
 
         let mut place = |name: &str, value: String| here.place.insert(name.into(), value);
         place("cpu", cpu_model());
@@ -43,7 +55,6 @@ impl Machine {
         );
         place("kernel", output("uname", &["-sr"]));
         place("base64 tier", engine::tier().into());
-        place("rustflags", std::env::var("RUSTFLAGS").unwrap_or_default());
         here
     }
 

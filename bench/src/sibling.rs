@@ -36,12 +36,10 @@ fn build(cargo: &std::ffi::OsStr, name: &str, here: &Path) -> Result<(), String>
         "debug" => "dev".to_owned(),
         profile => profile.to_owned(),
     };
-    let features = [("rivals", cfg!(feature = "rivals")), ("nats", cfg!(feature = "nats"))];
-    let features: Vec<_> = features.iter().filter(|(_, on)| *on).map(|(feature, _)| *feature).collect();
     let target = here.parent().and_then(Path::parent).ok_or("this program has no folder")?;
     let built = Command::new(cargo)
         .args(["build", "--quiet", "--locked", "-p", "natsbridge-bench", "--bin", name])
-        .args(["--profile", &profile, "--no-default-features", "--features", &features.join(",")])
+        .args(["--profile", &profile, "--no-default-features", "--features", &machine::FEATURES.join(",")])
         .arg("--target-dir")
         .arg(target)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
