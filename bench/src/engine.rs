@@ -1,7 +1,8 @@
 //! The engine as the scenarios call it: the one file to change when its interface does.
 
 use bytes::{Bytes, BytesMut};
-use natsbridge::{Content, Dialect, Envelope, MessageFields, PayloadFields, base64};
+use natsbridge::base64::{Codec, Tier, TierError};
+use natsbridge::{Content, Dialect, Envelope, MessageFields, PayloadFields};
 
 /// Appends the message to `out`.
 pub fn encode(
@@ -47,22 +48,20 @@ pub fn scan(message: &Bytes) -> usize {
     Envelope::decode(message.clone()).expect("the message is valid").payloads().len()
 }
 
-/// The base64 tiers that this machine has, the one in use last.
+/// The names of the base64 tiers that this machine has, the fastest last.
 pub fn tiers() -> Vec<&'static str> {
-    vec!["portable"]
+    Tier::available().map(Tier::name).collect()
 }
 
-/// The tier that the engine uses on this machine.
+/// The tier in use: the fastest, or the one that `NATSBRIDGE_BASE64_TIER` names.
 pub fn tier() -> &'static str {
-    tiers().last().expect("there is one")
+    Tier::current().name()
 }
 
-/// Appends the base64 text of `bytes`, written by this tier.
-pub fn base64_encode(_tier: &str, bytes: &[u8], out: &mut BytesMut) {
-    base64::encode_append(bytes, out);
-}
-
-/// Appends the bytes of a base64 text, read by this tier.
-pub fn base64_decode(_tier: &str, text: &[u8], out: &mut Vec<u8>) {
-    base64::decode_append(text, out).expect("the base64 is valid");
+/// The base64 of one tier.
+///
+/// # Errors
+/// If this machine has no such tier.
+pub fn base64(tier: &str) -> Result<Codec, TierError> {
+    Codec::with_tier(tier.parse()?)
 }

@@ -1,12 +1,17 @@
 //! Benchmarks of natsbridge beside its rivals.
 
 pub mod cli;
+pub mod compare;
 pub mod engine;
 pub mod input;
+pub mod machine;
 pub mod measure;
 #[cfg(feature = "nats")]
 pub mod nats;
 pub mod ratios;
+pub mod record;
 pub mod rival;
 pub mod scenario;
 pub mod scenarios;
+pub mod sibling;
+pub mod trackers;

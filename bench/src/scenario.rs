@@ -8,6 +8,8 @@ pub struct Scenario {
     pub name: String,
     /// Raw payload bytes that one operation moves; 0 where throughput means nothing.
     pub bytes: u64,
+    /// Whether the gate counts it: one of a few small ones, which together show every path.
+    pub gated: bool,
     build: Box<dyn Fn() -> Vec<Contestant>>,
 }
 
@@ -20,16 +22,21 @@ impl fmt::Debug for Scenario {
 impl Scenario {
     /// A scenario whose inputs are made by `build`, when they are needed.
     pub fn new(name: String, bytes: usize, build: impl Fn() -> Vec<Contestant> + 'static) -> Self {
-        Self { name, bytes: bytes as u64, build: Box::new(build) }
+        Self { name, bytes: bytes as u64, gated: false, build: Box::new(build) }
     }
 
-    /// Makes the inputs, and has every contestant of `wanted`, all if it is empty, do the task once.
+    /// Has the gate count it, or not.
+    pub fn gated(self, gated: bool) -> Self {
+        Self { gated, ..self }
+    }
+
+    /// Makes the inputs, and has every contestant that `wanted` accepts do the task once.
     ///
     /// # Errors
     /// Names the contestant whose answer is wrong. Nothing is to be timed then.
-    pub fn checked(&self, wanted: &[&str]) -> Result<Vec<Contestant>, String> {
+    pub fn checked(&self, wanted: impl Fn(&str) -> bool) -> Result<Vec<Contestant>, String> {
         let mut contestants = (self.build)();
-        contestants.retain(|contestant| wanted.is_empty() || wanted.contains(&contestant.name.as_str()));
+        contestants.retain(|contestant| wanted(&contestant.name));
         for contestant in &mut contestants {
             contestant.check().map_err(|wrong| format!("{}/{}: {wrong}", self.name, contestant.name))?;
         }
@@ -52,6 +59,11 @@ impl fmt::Debug for Contestant {
 }
 
 impl Contestant {
+    /// Whether this is the engine, and no rival.
+    pub fn is_own(&self) -> bool {
+        self.name.starts_with("natsbridge")
+    }
+
     /// Works on `state`: `run` does the task once and leaves its result there, where `answer` finds it.
     pub fn new<S: 'static>(
         name: impl Into<String>,

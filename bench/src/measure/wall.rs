@@ -58,11 +58,15 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
-/// Times the contestants that `wanted` names, all if it is empty; the answers are checked first.
+/// Times the contestants that `wanted` accepts; the answers are checked first.
 ///
 /// # Errors
 /// A contestant gives a wrong answer.
-pub fn measure(scenario: &Scenario, wanted: &[&str], effort: Effort) -> Result<Vec<Times>, String> {
+pub fn measure(
+    scenario: &Scenario,
+    wanted: impl Fn(&str) -> bool,
+    effort: Effort,
+) -> Result<Vec<Times>, String> {
     let mut contestants = scenario.checked(wanted)?;
     let times: Vec<u64> = contestants.iter_mut().map(|one| times_in(one, effort.turn)).collect();
     let mut rows: Vec<Times> = contestants

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 
-use super::memcpy;
+use super::{GATED, memcpy};
 use crate::input::{Input, SIZES, Shape, fields, payloads};
 use crate::rival::{borrowed, naive};
 use crate::scenario::{Contestant, Scenario};
@@ -23,7 +23,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             _ => decode,
         };
         let name = format!("envelope/{operation}/{input}/{size}");
-        all.push(Scenario::new(name, len * count, move || build(shape, count, len)));
+        let scenario = Scenario::new(name, len * count, move || build(shape, count, len));
+        all.push(scenario.gated(GATED.contains(&size)));
     };
     for size in SIZES {
         add("encode", "binary", size, Shape::Plain, 1);

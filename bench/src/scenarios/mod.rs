@@ -7,6 +7,9 @@ use std::hint::black_box;
 
 use crate::scenario::{Contestant, Scenario};
 
+/// The sizes that the gate counts: instructions of larger ones are these in proportion.
+const GATED: [&str; 3] = ["64B", "1KiB", "64KiB"];
+
 /// All scenarios that this build has.
 pub fn all() -> Vec<Scenario> {
     let mut all = base64::scenarios();
