@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use natsbridge::Bridge;
+use natsbridge::{Bridge, PayloadRef};
 
 use super::window::Window;
 use super::{BoxError, SUBJECT, body, payload};
@@ -16,20 +16,48 @@ pub struct Contestant {
     window: Arc<Window>,
     payload: Bytes,
     body: Bytes,
-    way: Way,
+    producer: Producer,
+    consumer: Consumer,
+}
+
+#[derive(Debug, Clone)]
+enum Producer {
+    /// The raw client with a message that is ready.
+    Raw(async_nats::Client),
+    /// `bridge.send(…).await`
+    Send(Bridge),
+    /// `publisher.publish(…).await`
+    Publisher(Box<natsbridge::Publisher>),
 }
 
 #[derive(Debug)]
-enum Way {
-    /// The raw client with a message that is ready.
-    Raw { client: async_nats::Client, subscriber: async_nats::Subscriber },
-    /// `bridge.send(…).await`, and each payload decoded.
-    Send { bridge: Bridge, subscription: natsbridge::bridge::Subscription },
+enum Consumer {
+    /// The raw client; the message is counted.
+    Raw(async_nats::Subscriber),
+    /// Each message read, its payload decoded.
+    Bridge(Box<natsbridge::Subscription>),
 }
+
+/// Name, producer, consumer.
+const ALL: [(&str, &str, &str); 5] = [
+    ("raw", "raw", "raw"),
+    ("send", "send", "bridge"),
+    ("publisher", "publisher", "bridge"),
+    ("publisher to raw", "publisher", "raw"),
+    ("raw to bridge", "raw", "bridge"),
+];
 
 impl Contestant {
     /// The names that [`new`](Self::new) takes.
-    pub const NAMES: [&str; 2] = ["raw", "send"];
+    pub const NAMES: [&str; ALL.len()] = {
+        let mut names = [""; ALL.len()];
+        let mut at = 0;
+        while at < ALL.len() {
+            names[at] = ALL[at].0;
+            at += 1;
+        }
+        names
+    };
 
     /// Connects a contestant.
     ///
@@ -38,22 +66,27 @@ impl Contestant {
     pub async fn new(name: &str, url: &str, payload_len: usize) -> Result<Self, BoxError> {
         let payload = Bytes::from(payload(payload_len));
         let body = body(&payload, url);
-        let subject = format!("{SUBJECT}.{name}");
-        let (name, way) = match name {
+        let (name, producer, consumer) = ALL
+            .into_iter()
+            .find(|(known, ..)| *known == name)
+            .ok_or_else(|| format!("no contestant {name}"))?;
+        let subject = format!("{SUBJECT}.{}", name.replace(' ', "-"));
+        let consumer = match consumer {
             "raw" => {
-                let consumer = async_nats::connect(url).await?;
-                let subscriber = consumer.subscribe(subject).await?;
-                consumer.flush().await?;
-                ("raw", Way::Raw { client: async_nats::connect(url).await?, subscriber })
+                let client = async_nats::connect(url).await?;
+                let subscriber = client.subscribe(subject.clone()).await?;
+                client.flush().await?;
+                Consumer::Raw(subscriber)
             }
-            "send" => {
-                let subscription = Bridge::connect(url).await?.subscribe(subject).await?;
-                ("send", Way::Send { bridge: Bridge::connect(url).await?, subscription })
-            }
-            other => return Err(format!("no contestant {other}").into()),
+            _ => Consumer::Bridge(Box::new(Bridge::connect(url).await?.subscribe(&subject).await?)),
+        };
+        let producer = match producer {
+            "raw" => Producer::Raw(async_nats::connect(url).await?),
+            "send" => Producer::Send(Bridge::connect(url).await?),
+            _ => Producer::Publisher(Box::new(Bridge::connect(url).await?.publisher(&subject).build()?)),
         };
         let window = Arc::new(Window::of(body.len()));
-        Ok(Self { name, window, payload, body, way })
+        Ok(Self { name, window, payload, body, producer, consumer })
     }
 
     /// Its name.
@@ -69,47 +102,60 @@ impl Contestant {
     pub(super) async fn run(&mut self, messages: usize) -> Result<(), BoxError> {
         self.window.reset();
         let (window, payload, body) = (Arc::clone(&self.window), self.payload.clone(), self.body.clone());
-        let subject = format!("{SUBJECT}.{}", self.name);
-        let received = Arc::clone(&self.window);
-        let expected = payload.len();
-        match &mut self.way {
-            Way::Raw { client, subscriber } => {
-                let client = client.clone();
-                let producer = tokio::spawn(async move {
-                    let subject = async_nats::Subject::from(subject);
-                    for sent in 0..messages {
-                        window.room(sent).await;
-                        client.publish(subject.clone(), body.clone()).await?;
-                    }
-                    Ok::<_, BoxError>(())
-                });
+        let subject = format!("{SUBJECT}.{}", self.name.replace(' ', "-"));
+        let producer = tokio::spawn(produce(self.producer.clone(), messages, window, subject, payload, body));
+        let expected = self.payload.len();
+        match &mut self.consumer {
+            Consumer::Raw(subscriber) => {
                 for _ in 0..messages {
                     let message = subscriber.next().await.ok_or("the connection was closed")?;
                     std::hint::black_box(message.payload.len());
-                    received.received();
+                    self.window.received();
                 }
-                producer.await??;
             }
-            Way::Send { bridge, subscription } => {
-                let bridge = bridge.clone();
-                let producer = tokio::spawn(async move {
-                    for sent in 0..messages {
-                        window.room(sent).await;
-                        bridge.send(subject.as_str()).binary("reading", payload.clone()).await?;
-                    }
-                    Ok::<_, BoxError>(())
-                });
+            Consumer::Bridge(subscription) => {
                 for _ in 0..messages {
                     let message = subscription.next().await.ok_or("the connection was closed")??;
                     let payload = message.payload_at(0).ok_or("no payload")?.bytes().await?;
                     if payload.len() != expected {
                         return Err("a payload of another length".into());
                     }
-                    received.received();
+                    self.window.received();
                 }
-                producer.await??;
             }
         }
-        Ok(())
+        producer.await?
     }
+}
+
+async fn produce(
+    producer: Producer,
+    messages: usize,
+    window: Arc<Window>,
+    subject: String,
+    payload: Bytes,
+    body: Bytes,
+) -> Result<(), BoxError> {
+    match producer {
+        Producer::Raw(client) => {
+            let subject = async_nats::Subject::from(subject);
+            for sent in 0..messages {
+                window.room(sent).await;
+                client.publish(subject.clone(), body.clone()).await?;
+            }
+        }
+        Producer::Send(bridge) => {
+            for sent in 0..messages {
+                window.room(sent).await;
+                bridge.send(subject.as_str()).binary("reading", payload.clone()).await?;
+            }
+        }
+        Producer::Publisher(mut publisher) => {
+            for sent in 0..messages {
+                window.room(sent).await;
+                publisher.publish(&[PayloadRef::binary("reading", &payload)]).await?;
+            }
+        }
+    }
+    Ok(())
 }

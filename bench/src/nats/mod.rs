@@ -72,9 +72,9 @@ fn process_cpu() -> Duration {
 /// # Errors
 /// Whatever the client or the bridge reports, and a wrong number of received bytes.
 pub async fn round(contestant: &mut Contestant, messages: usize) -> Result<Round, BoxError> {
-    let (cpu, start) = (process_cpu(), Instant::now());
+    let (cpu, start) = (ProcessTime::now(), Instant::now());
     contestant.run(messages).await?;
-    Ok(Round { messages, wall: start.elapsed(), cpu: process_cpu() - cpu })
+    Ok(Round { messages, wall: start.elapsed(), cpu: cpu.elapsed() })
 }
 
 /// The payload that all contestants send.

@@ -14,7 +14,7 @@ pub struct NatsServer {
 }
 
 /// The server's program: `NATS_SERVER_BIN`, else the one on the path.
-pub fn binary() -> Option<PathBuf> {
+pub(super) fn binary() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("NATS_SERVER_BIN") {
         return Some(path.into());
     }

@@ -8,7 +8,7 @@
     unsafe_code,
     reason = "vector instructions, and uninitialised space; the only unsafe code of the crate"
 )]
-mod arch;
+pub(crate) mod arch;
 mod codec;
 mod decoder;
 mod encoder;

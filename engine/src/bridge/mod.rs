@@ -10,7 +10,9 @@ mod confirm;
 mod connect;
 mod draft;
 mod events;
+mod ids;
 mod outgoing;
+mod publisher;
 mod receipt;
 mod receive;
 mod request;
@@ -28,6 +30,7 @@ use tokio::sync::Semaphore;
 
 pub use self::connect::BridgeBuilder;
 pub use self::events::{Counters, Events};
+pub use self::publisher::{Published, Publisher, PublisherBuilder};
 pub use self::receipt::{Delivery, Receipt, SentPayload};
 pub use self::receive::{Message, ReceivedPayload, Subscription};
 pub use self::request::RequestMessage;

@@ -4,9 +4,10 @@ use std::time::SystemTime;
 
 use async_nats::HeaderMap;
 use bytes::{Bytes, BytesMut};
-use uuid::Uuid;
+use smallvec::SmallVec;
 
 use super::draft::Draft;
+use super::ids::Id;
 use super::receipt::SentPayload;
 use super::uploads::{Stored, link_metadata};
 use super::{Inner, subject};
@@ -19,67 +20,73 @@ use crate::payload::Payload;
 use crate::plan::{PlanItem, PlanLimits, plan};
 use crate::timestamp;
 
-pub(super) fn new_id() -> String {
-    Uuid::new_v4().to_string()
-}
+/// Payloads of one message that are handled without an allocation.
+const INLINE_PAYLOADS: usize = 8;
 
 /// A message whose ids and time are fixed, so that planning and writing see the same.
 pub(super) struct Outgoing<'a> {
     dialect: Dialect,
     threshold: u64,
-    pub(super) fields: OwnedFields<'a>,
+    inner: &'a Inner,
+    pub(super) draft: &'a Draft,
+    correlation_id: &'a str,
+    msg_id: Id,
+    timestamp: String,
     pub(super) payloads: &'a [Payload],
     /// One id for each payload.
-    ids: Vec<String>,
+    ids: SmallVec<[Id; INLINE_PAYLOADS]>,
 }
 
-pub(super) struct OwnedFields<'a> {
-    pub(super) draft: &'a Draft,
-    msg_id: String,
-    timestamp: String,
-    sender_name: &'a str,
-    sender_id: &'a str,
-    broker_url: &'a str,
-}
-
-impl OwnedFields<'_> {
-    fn borrowed(&self) -> MessageFields<'_> {
-        let draft = self.draft;
-        MessageFields {
-            correlation_id: draft.correlation_id.as_deref().unwrap_or_default(),
-            msg_id: &self.msg_id,
-            timestamp: &self.timestamp,
-            send_to: draft.send_to.as_deref().unwrap_or(&draft.subject),
-            msg_purpose: draft.purpose.as_deref().unwrap_or("chat"),
-            sender_name: self.sender_name,
-            sender_id: self.sender_id,
-            receiver_name: &draft.receiver_name,
-            receiver_id: &draft.receiver_id,
-            reply_to: &draft.reply_to,
-            reply_to_msg_id: &draft.reply_to_msg_id,
-            broker_url: self.broker_url,
-            metadata: draft.metadata.as_ref(),
-        }
+/// The fields of a message: the draft's, and the bridge's where the draft is silent.
+pub(super) fn message_fields<'a>(
+    inner: &'a Inner,
+    draft: &'a Draft,
+    correlation_id: &'a str,
+    msg_id: &'a str,
+    timestamp: &'a str,
+) -> MessageFields<'a> {
+    MessageFields {
+        correlation_id,
+        msg_id,
+        timestamp,
+        send_to: draft.send_to.as_deref().unwrap_or(&draft.subject),
+        msg_purpose: draft.purpose.as_deref().unwrap_or("chat"),
+        sender_name: draft.sender_name.as_deref().unwrap_or(&inner.sender_name),
+        sender_id: draft.sender_id.as_deref().unwrap_or(&inner.sender_id),
+        receiver_name: &draft.receiver_name,
+        receiver_id: &draft.receiver_id,
+        reply_to: &draft.reply_to,
+        reply_to_msg_id: &draft.reply_to_msg_id,
+        broker_url: &inner.broker_url,
+        metadata: draft.metadata.as_ref(),
     }
 }
 
 impl<'a> Outgoing<'a> {
     pub(super) fn new(inner: &'a Inner, draft: &'a Draft) -> Self {
-        let dialect = draft.dialect.unwrap_or(inner.dialect);
+        let (dialect, threshold) = Self::rules(inner, draft);
         Self {
             dialect,
-            threshold: draft.threshold.or(inner.threshold).unwrap_or_else(|| dialect.default_threshold()),
-            fields: OwnedFields {
-                draft,
-                msg_id: draft.msg_id.clone().unwrap_or_else(new_id),
-                timestamp: timestamp::format(SystemTime::now()),
-                sender_name: draft.sender_name.as_deref().unwrap_or(&inner.sender_name),
-                sender_id: draft.sender_id.as_deref().unwrap_or(&inner.sender_id),
-                broker_url: &inner.broker_url,
-            },
+            threshold,
+            inner,
+            draft,
+            correlation_id: draft.correlation_id.as_ref().map(Id::as_str).unwrap_or_default(),
+            msg_id: draft.msg_id.clone().unwrap_or_else(Id::new),
+            timestamp: timestamp::format(SystemTime::now()),
             payloads: &draft.payloads,
-            ids: draft.payloads.iter().map(|_| new_id()).collect(),
+            ids: draft.payloads.iter().map(|_| Id::new()).collect(),
         }
+    }
+
+    /// The dialect and the threshold that a draft is written with.
+    pub(super) fn rules(inner: &Inner, draft: &Draft) -> (Dialect, u64) {
+        let dialect = draft.dialect.unwrap_or(inner.dialect);
+        let threshold = draft.threshold.or(inner.threshold);
+        (dialect, threshold.unwrap_or_else(|| dialect.default_threshold()))
+    }
+
+    fn fields(&self) -> MessageFields<'_> {
+        message_fields(self.inner, self.draft, self.correlation_id, self.msg_id.as_str(), &self.timestamp)
     }
 
     fn entry<'p>(
@@ -90,13 +97,13 @@ impl<'a> Outgoing<'a> {
     ) -> PayloadFields<'p> {
         let payload = &self.payloads[index];
         let mut fields = PayloadFields::new(payload.dataname(), payload.type_name(), data);
-        fields.id = &self.ids[index];
+        fields.id = self.ids[index].as_str();
         fields.metadata = metadata;
         fields
     }
 
     pub(super) fn plan(&self, inner: &Inner, headers: &HeaderMap) -> Result<Vec<Transport>> {
-        let items: Vec<PlanItem> = self
+        let items: SmallVec<[PlanItem; INLINE_PAYLOADS]> = self
             .payloads
             .iter()
             .enumerate()
@@ -110,8 +117,7 @@ impl<'a> Outgoing<'a> {
                 PlanItem::new(payload.len(), direct_len, link_len)
             })
             .collect();
-        let base_len =
-            encoded_len(self.dialect, &self.fields.borrowed(), &[]) + subject::headers_len(headers);
+        let base_len = encoded_len(self.dialect, &self.fields(), &[]) + subject::headers_len(headers);
         let max_payload = Some(inner.client.max_payload()).filter(|&bytes| bytes > 0);
         plan(&items, &PlanLimits::new(self.threshold, max_payload, base_len, inner.store.is_some()))
     }
@@ -155,7 +161,7 @@ impl<'a> Outgoing<'a> {
             });
         }
         let mut out = BytesMut::new();
-        encode(self.dialect, &self.fields.borrowed(), &entries, &mut out);
+        encode(self.dialect, &self.fields(), &entries, &mut out);
         (out.freeze(), sent)
     }
 

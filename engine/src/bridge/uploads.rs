@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::Inner;
+use super::ids::Id;
 use super::outgoing::Outgoing;
 use crate::envelope::{Metadata, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,7 +77,7 @@ impl Uploads {
                 Upload::from_chunks(payload.dataname(), payload.chunks().to_vec())
             })
             .collect();
-        let correlation_id = message.fields.draft.correlation_id.as_deref();
+        let correlation_id = message.draft.correlation_id.as_ref().map(Id::as_str);
         let span = tracing::info_span!("upload", correlation_id, count = links.len());
         let results = store.upload_batch(batch).instrument(span).await;
         let mut failed = None;

@@ -135,14 +135,19 @@ impl<'a> PayloadView<'a> {
     /// [`WrongType`](ErrorKind::WrongType) for a link, which has to be fetched.
     ///
     /// # Cost
-    /// One pass over the text and one allocation of the decoded size; where there is a `sha256`, a pass over the bytes.
+    /// One pass over the text and one allocation of the decoded size, or nothing where
+    /// [`Envelope::decode_into`](super::Envelope::decode_into) has decoded it already; where there is a `sha256`, a pass
+    /// over the bytes.
     pub fn decode(&self) -> Result<PayloadData> {
         let bytes = match self.content()? {
-            Content::Base64(text) => {
-                let (mut out, start) = aligned::buffer(text.max_decoded_len());
-                text.decode_into(&mut out)?;
-                aligned::bytes(out, start)
-            }
+            Content::Base64(text) => match self.entry.decoded {
+                Some(decoded) => self.envelope.decoded.slice(decoded.range()),
+                None => {
+                    let (mut out, start) = aligned::buffer(text.max_decoded_len());
+                    text.decode_into(&mut out)?;
+                    aligned::bytes(out, start)
+                }
+            },
             Content::Json(bytes) => bytes,
             Content::Link(_) => {
                 return Err(Error::new(

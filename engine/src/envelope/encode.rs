@@ -3,9 +3,10 @@
 use bytes::{Bytes, BytesMut};
 
 use super::metadata::Metadata;
-use super::names::{Dialect, FIELDS, Field, PAYLOAD_FIELDS, PayloadField};
+use super::names::{Camel, Dialect, STRING_FIELDS, Snake, Spelling};
 use super::{Envelope, Transport};
 use crate::base64;
+use crate::base64::arch::{Job, Level, Spare, dispatch, needs_escape};
 use crate::payload::PayloadType;
 
 /// The fields of a message to write, borrowed: ids and the time are arguments, so the same input gives the same bytes.
@@ -56,23 +57,22 @@ pub struct MessageFields<'a> {
 }
 
 impl<'a> MessageFields<'a> {
-    fn string(&self, field: Field) -> &'a str {
-        match field {
-            Field::CorrelationId => self.correlation_id,
-            Field::MsgId => self.msg_id,
-            Field::Timestamp => self.timestamp,
-            Field::SendTo => self.send_to,
-            Field::MsgPurpose => self.msg_purpose,
-            Field::SenderName => self.sender_name,
-            Field::SenderId => self.sender_id,
-            Field::ReceiverName => self.receiver_name,
-            Field::ReceiverId => self.receiver_id,
-            Field::ReplyTo => self.reply_to,
-            Field::ReplyToMsgId => self.reply_to_msg_id,
-            Field::BrokerUrl => self.broker_url,
-            // Not strings; the writer does not ask for them.
-            Field::Metadata | Field::Payloads => "",
-        }
+    /// The values that are strings, in order.
+    fn strings(&self) -> [&'a str; STRING_FIELDS] {
+        [
+            self.correlation_id,
+            self.msg_id,
+            self.timestamp,
+            self.send_to,
+            self.msg_purpose,
+            self.sender_name,
+            self.sender_id,
+            self.receiver_name,
+            self.receiver_id,
+            self.reply_to,
+            self.reply_to_msg_id,
+            self.broker_url,
+        ]
     }
 }
 
@@ -143,13 +143,6 @@ impl Data<'_> {
         }
     }
 
-    fn encoding(&self) -> &'static str {
-        match self.transport() {
-            Transport::Direct => "base64",
-            Transport::Link => "none",
-        }
-    }
-
     /// The length of the JSON string's content.
     fn text_len(&self) -> usize {
         match self {
@@ -185,21 +178,9 @@ impl<'a> PayloadFields<'a> {
 
     /// The type's name as this dialect writes it.
     pub fn written_type(&self, dialect: Dialect) -> &'a str {
-        match PayloadType::from_name(self.type_name) {
-            PayloadType::Table => PayloadType::Table.name(dialect),
-            _ => self.type_name,
-        }
-    }
-
-    fn string(&self, field: PayloadField, dialect: Dialect) -> &'a str {
-        match field {
-            PayloadField::Id => self.id,
-            PayloadField::Dataname => self.dataname,
-            PayloadField::Type => self.written_type(dialect),
-            PayloadField::Transport => self.data.transport().as_str(),
-            PayloadField::Encoding => self.data.encoding(),
-            // Not plain strings; the writer does not ask for them.
-            PayloadField::Size | PayloadField::Data | PayloadField::Metadata => "",
+        match self.type_name {
+            "table" | "arrowtable" => PayloadType::Table.name(dialect),
+            name => name,
         }
     }
 }
@@ -209,117 +190,231 @@ impl<'a> PayloadFields<'a> {
 /// # Cost
 /// Reads the strings to find what must be escaped; the payloads' bytes are not touched.
 pub fn encoded_len(dialect: Dialect, fields: &MessageFields<'_>, payloads: &[PayloadFields<'_>]) -> usize {
-    let mut len = 2 + FIELDS.len() - 1; // braces and commas
-    for name in &FIELDS {
-        len += name.text(dialect).len() + 3; // quotes and colon
-        len += match name.field {
-            Field::Metadata => metadata_len(fields.metadata),
-            Field::Payloads => {
-                let commas = payloads.len().saturating_sub(1);
-                2 + commas + payloads.iter().map(|payload| payload_entry_len(dialect, payload)).sum::<usize>()
-            }
-            string => string_len(fields.string(string)),
-        };
-    }
-    len
+    let commas = payloads.len().saturating_sub(1);
+    let mut len = frame_len(dialect) + commas + metadata_len(fields.metadata);
+    len += fields.strings().map(escaped_len).iter().sum::<usize>();
+    len + payloads.iter().map(|payload| payload_entry_len(dialect, payload)).sum::<usize>()
 }
 
 /// The exact number of bytes that one payload's object takes in the message, without the comma between two.
 pub fn payload_entry_len(dialect: Dialect, payload: &PayloadFields<'_>) -> usize {
-    let mut len = 2 + PAYLOAD_FIELDS.len() - 1;
-    for name in &PAYLOAD_FIELDS {
-        len += name.text(dialect).len() + 3;
-        len += match name.field {
-            PayloadField::Size => decimal_len(payload.data.size()),
-            PayloadField::Data => 2 + payload.data.text_len(),
-            PayloadField::Metadata => metadata_len(payload.metadata),
-            string => string_len(payload.string(string, dialect)),
-        };
+    let strings = [payload.id, payload.dataname, payload.written_type(dialect)];
+    entry_frame_len(dialect, payload)
+        + strings.map(escaped_len).iter().sum::<usize>()
+        + decimal_len(payload.data.size())
+        + payload.data.text_len()
+        + metadata_len(payload.metadata)
+}
+
+/// The same two lengths for strings that need no escapes: nothing is read. Few do need some.
+fn plain_len(dialect: Dialect, fields: &MessageFields<'_>, payloads: &[PayloadFields<'_>]) -> usize {
+    let mut len = frame_len(dialect) + metadata_len(fields.metadata);
+    for text in fields.strings() {
+        len += text.len();
     }
-    len
+    for payload in payloads {
+        let data_len = match payload.data {
+            Data::Link { url, .. } => url.len(),
+            data => data.text_len(),
+        };
+        len += 1 + entry_frame_len(dialect, payload) + decimal_len(payload.data.size()) + data_len;
+        len += payload.id.len() + payload.dataname.len() + payload.written_type(dialect).len();
+        len += metadata_len(payload.metadata);
+    }
+    // A comma was counted for every payload, and the last has none.
+    len - usize::from(!payloads.is_empty())
+}
+
+/// Everything in a message but its values.
+fn frame_len(dialect: Dialect) -> usize {
+    const fn of<S: Spelling>() -> usize {
+        let mut len = S::METADATA.len() + S::PAYLOADS.len() + END.len();
+        let mut field = 0;
+        while field < S::STRINGS.len() {
+            len += S::STRINGS[field].len();
+            field += 1;
+        }
+        len
+    }
+    match dialect {
+        Dialect::Camel => const { of::<Camel>() },
+        Dialect::Snake => const { of::<Snake>() },
+    }
+}
+
+/// Everything in a payload's object but its values.
+fn entry_frame_len(dialect: Dialect, payload: &PayloadFields<'_>) -> usize {
+    const fn of<S: Spelling>(size: &[u8]) -> usize {
+        let strings = S::ID.len() + S::DATANAME.len() + S::TYPE.len();
+        strings + size.len() + S::DATA.len() + S::PAYLOAD_METADATA.len() + ENTRY_END.len()
+    }
+    match (dialect, payload.data.transport()) {
+        (Dialect::Camel, Transport::Direct) => const { of::<Camel>(Camel::DIRECT_SIZE) },
+        (Dialect::Camel, Transport::Link) => const { of::<Camel>(Camel::LINK_SIZE) },
+        (Dialect::Snake, Transport::Direct) => const { of::<Snake>(Snake::DIRECT_SIZE) },
+        (Dialect::Snake, Transport::Link) => const { of::<Snake>(Snake::LINK_SIZE) },
+    }
 }
 
 /// Appends the message to `out`: all keys of `dialect`, in order, as compact JSON in raw UTF-8.
 ///
 /// # Cost
-/// One pass, base64 straight into `out`, which grows at most once and not at all when it has
-/// [`encoded_len`] bytes to spare.
+/// One pass, base64 straight into `out`, which does not grow where it has [`encoded_len`] bytes to spare. Where it has
+/// not, it grows once, by one [`reserve`](BytesMut::reserve) for exactly these: an empty buffer to [`encoded_len`], one
+/// in use to that or to twice its capacity, whichever is more. A pass over the strings is then made beforehand.
 pub fn encode(
     dialect: Dialect,
     fields: &MessageFields<'_>,
     payloads: &[PayloadFields<'_>],
     out: &mut BytesMut,
 ) {
-    out.reserve(encoded_len(dialect, fields, payloads));
-    for (at, name) in FIELDS.iter().enumerate() {
-        write_key(out, at, name.text(dialect));
-        match name.field {
-            Field::Metadata => write_metadata(out, fields.metadata),
-            Field::Payloads => {
-                out.extend_from_slice(b"[");
-                for (at, payload) in payloads.iter().enumerate() {
-                    if at > 0 {
-                        out.extend_from_slice(b",");
+    dispatch(Encode { dialect, fields, payloads, out });
+}
+
+struct Encode<'a> {
+    dialect: Dialect,
+    fields: &'a MessageFields<'a>,
+    payloads: &'a [PayloadFields<'a>],
+    out: &'a mut BytesMut,
+}
+
+impl Job for Encode<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Level>(self, level: L) {
+        let Self { dialect, fields, payloads, out } = self;
+        let mut expected = plain_len(dialect, fields, payloads);
+        // A buffer that has to grow shall grow once, so then it is worth looking for escapes beforehand.
+        let measured = out.capacity() - out.len() < expected;
+        if measured {
+            expected = encoded_len(dialect, fields, payloads);
+        }
+        let spare = Spare::new(level, out, expected);
+        let writer = Writer { spare, dialect, fields, payloads, measured };
+        match dialect {
+            Dialect::Camel => writer.message::<Camel>(),
+            Dialect::Snake => writer.message::<Snake>(),
+        }
+    }
+}
+
+struct Writer<'a, L> {
+    spare: Spare<'a, L>,
+    dialect: Dialect,
+    fields: &'a MessageFields<'a>,
+    payloads: &'a [PayloadFields<'a>],
+    /// Whether there is room for the whole message with its escapes; before the first escape nobody has looked.
+    measured: bool,
+}
+
+impl<L: Level> Writer<'_, L> {
+    #[inline(always)]
+    fn message<S: Spelling>(mut self) {
+        let fields = self.fields;
+        self.string(S::STRINGS[0], fields.correlation_id);
+        self.string(S::STRINGS[1], fields.msg_id);
+        self.string(S::STRINGS[2], fields.timestamp);
+        self.string(S::STRINGS[3], fields.send_to);
+        self.string(S::STRINGS[4], fields.msg_purpose);
+        self.string(S::STRINGS[5], fields.sender_name);
+        self.string(S::STRINGS[6], fields.sender_id);
+        self.string(S::STRINGS[7], fields.receiver_name);
+        self.string(S::STRINGS[8], fields.receiver_id);
+        self.string(S::STRINGS[9], fields.reply_to);
+        self.string(S::STRINGS[10], fields.reply_to_msg_id);
+        self.string(S::STRINGS[11], fields.broker_url);
+        match fields.metadata {
+            None => self.spare.put(S::NO_METADATA_PAYLOADS),
+            Some(metadata) => {
+                self.spare.put(S::METADATA);
+                self.spare.with(|out| metadata.write(out));
+                self.spare.put(S::PAYLOADS);
+            }
+        }
+        for (at, payload) in self.payloads.iter().enumerate() {
+            if at > 0 {
+                self.spare.put(b",");
+            }
+            self.payload::<S>(payload);
+        }
+        self.spare.put(END);
+        self.spare.finish();
+    }
+
+    #[inline(always)]
+    fn payload<S: Spelling>(&mut self, payload: &PayloadFields<'_>) {
+        self.string(S::ID, payload.id);
+        self.string(S::DATANAME, payload.dataname);
+        self.string(S::TYPE, payload.written_type(S::DIALECT));
+        match payload.data {
+            Data::Bytes(bytes) => {
+                self.spare.put(S::DIRECT_SIZE);
+                self.decimal(bytes.len() as u64);
+                self.spare.put(S::DATA);
+                self.spare.with(|out| base64::encode_append(bytes, out));
+            }
+            Data::Chunks(chunks) => {
+                self.spare.put(S::DIRECT_SIZE);
+                self.decimal(payload.data.size());
+                self.spare.put(S::DATA);
+                self.spare.with(|out| {
+                    let mut encoder = base64::Encoder::new();
+                    for chunk in chunks {
+                        encoder.update(chunk, out);
                     }
-                    write_payload(dialect, payload, out);
-                }
-                out.extend_from_slice(b"]");
+                    encoder.finish(out);
+                });
             }
-            string => write_string(out, fields.string(string)),
-        }
-    }
-    out.extend_from_slice(b"}");
-}
-
-fn write_payload(dialect: Dialect, payload: &PayloadFields<'_>, out: &mut BytesMut) {
-    for (at, name) in PAYLOAD_FIELDS.iter().enumerate() {
-        write_key(out, at, name.text(dialect));
-        match name.field {
-            PayloadField::Size => write_decimal(out, payload.data.size()),
-            PayloadField::Data => write_data(out, payload.data),
-            PayloadField::Metadata => write_metadata(out, payload.metadata),
-            string => write_string(out, payload.string(string, dialect)),
-        }
-    }
-    out.extend_from_slice(b"}");
-}
-
-fn write_data(out: &mut BytesMut, data: Data<'_>) {
-    match data {
-        Data::Bytes(bytes) => {
-            out.extend_from_slice(b"\"");
-            base64::encode_append(bytes, out);
-            out.extend_from_slice(b"\"");
-        }
-        Data::Chunks(chunks) => {
-            out.extend_from_slice(b"\"");
-            let mut encoder = base64::Encoder::new();
-            for chunk in chunks {
-                encoder.update(chunk, out);
+            Data::Link { url, size } => {
+                self.spare.put(S::LINK_SIZE);
+                self.decimal(size);
+                self.string(S::DATA, url);
             }
-            encoder.finish(out);
-            out.extend_from_slice(b"\"");
         }
-        Data::Link { url, .. } => write_string(out, url),
+        match payload.metadata {
+            None => self.spare.put(S::NO_PAYLOAD_METADATA),
+            Some(metadata) => {
+                self.spare.put(S::PAYLOAD_METADATA);
+                self.spare.with(|out| metadata.write(out));
+                self.spare.put(ENTRY_END);
+            }
+        }
+    }
+
+    /// A key with what comes before it, and a string but for its closing quote, which the next piece brings.
+    #[inline(always)]
+    fn string(&mut self, key: &[u8], text: &str) {
+        self.spare.put(key);
+        if !self.spare.put_plain(text.as_bytes()) {
+            self.escaped(text);
+        }
+    }
+
+    /// A string with escapes. The first one shows that more room is needed: for all of them at once.
+    #[cold]
+    #[inline(never)]
+    fn escaped(&mut self, text: &str) {
+        if !self.measured {
+            let len = encoded_len(self.dialect, self.fields, self.payloads);
+            self.spare.reserve(len.saturating_sub(self.spare.written()));
+            self.measured = true;
+        }
+        self.spare.with(|out| write_escaped(out, text));
+    }
+
+    #[inline(always)]
+    fn decimal(&mut self, value: u64) {
+        let mut digits = [0; DECIMAL_LEN];
+        self.spare.put(decimal(value, &mut digits));
     }
 }
 
-/// The key at position `at` of its object, with what goes before and after it. Keys hold nothing to escape.
-fn write_key(out: &mut BytesMut, at: usize, key: &str) {
-    out.extend_from_slice(if at == 0 { b"{\"" } else { b",\"" });
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(b"\":");
-}
+const END: &[u8] = b"]}";
+const ENTRY_END: &[u8] = b"}";
 
 fn metadata_len(metadata: Option<&Metadata>) -> usize {
     metadata.map_or(2, Metadata::encoded_len)
-}
-
-fn write_metadata(out: &mut BytesMut, metadata: Option<&Metadata>) {
-    match metadata {
-        Some(metadata) => metadata.write(out),
-        None => out.extend_from_slice(b"{}"),
-    }
 }
 
 /// The length of a JSON string with its quotes.
@@ -328,13 +423,20 @@ pub(super) fn string_len(text: &str) -> usize {
 }
 
 fn escaped_len(text: &str) -> usize {
-    text.bytes().map(|byte| usize::from(ESCAPED_LEN[usize::from(byte)])).sum()
+    let more = text.bytes().map(|byte| usize::from(ESCAPED_LEN[usize::from(byte)] - 1));
+    text.len() + more.sum::<usize>()
 }
 
 /// Writes a JSON string: `"`, `\` and control characters escaped, everything else as it is (some ports cannot
 /// read surrogate pairs).
 pub(super) fn write_string(out: &mut BytesMut, text: &str) {
     out.extend_from_slice(b"\"");
+    write_escaped(out, text);
+    out.extend_from_slice(b"\"");
+}
+
+/// The same without the quotes.
+fn write_escaped(out: &mut BytesMut, text: &str) {
     let bytes = text.as_bytes();
     let mut plain = 0;
     for (at, &byte) in bytes.iter().enumerate() {
@@ -353,7 +455,6 @@ pub(super) fn write_string(out: &mut BytesMut, text: &str) {
         }
     }
     out.extend_from_slice(&bytes[plain..]);
-    out.extend_from_slice(b"\"");
 }
 
 const fn short_escape(byte: u8) -> Option<u8> {
@@ -375,7 +476,7 @@ const ESCAPED_LEN: [u8; 256] = {
     while byte < 256 {
         if short_escape(byte as u8).is_some() {
             table[byte] = 2;
-        } else if byte < 0x20 {
+        } else if needs_escape(byte as u8) {
             table[byte] = 6;
         }
         byte += 1;
@@ -387,20 +488,38 @@ fn decimal_len(value: u64) -> usize {
     value.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-fn write_decimal(out: &mut BytesMut, value: u64) {
-    let mut digits = [0; 20]; // u64::MAX has 20
+/// The digits of `u64::MAX`.
+const DECIMAL_LEN: usize = 20;
+
+/// The digits of a number, at the end of the given place.
+fn decimal(value: u64, digits: &mut [u8; DECIMAL_LEN]) -> &[u8] {
     let mut at = digits.len();
     let mut rest = value;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+    while rest >= 100 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+        rest /= 100;
     }
-    out.extend_from_slice(&digits[at..]);
+    if rest >= 10 {
+        at -= 2;
+        digits[at..at + 2].copy_from_slice(&PAIRS[rest as usize]);
+    } else {
+        at -= 1;
+        digits[at] = b'0' + rest as u8;
+    }
+    &digits[at..]
 }
+
+/// The two digits of every number below 100.
+pub(crate) const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0;
+    while number < 100 {
+        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
+        number += 1;
+    }
+    pairs
+};
 
 #[cfg(test)]
 mod tests {
@@ -417,11 +536,11 @@ mod tests {
 
     #[test]
     fn decimals_have_the_length_that_was_announced() {
-        for value in [0, 9, 10, 99, 100, 1_000_000, u64::MAX] {
-            let mut out = BytesMut::new();
-            write_decimal(&mut out, value);
-            assert_eq!(out, value.to_string());
-            assert_eq!(out.len(), decimal_len(value));
+        for value in [0, 7, 9, 10, 99, 100, 101, 999, 1000, 12_345, 1_000_000, u64::MAX] {
+            let mut digits = [0; DECIMAL_LEN];
+            let digits = decimal(value, &mut digits);
+            assert_eq!(digits, value.to_string().as_bytes());
+            assert_eq!(digits.len(), decimal_len(value));
         }
     }
 }

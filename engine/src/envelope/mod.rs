@@ -13,9 +13,10 @@ mod names;
 pub(crate) mod scan;
 
 use std::fmt;
+use std::num::NonZeroU32;
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 pub use self::content::{Base64Text, Content};
@@ -56,6 +57,8 @@ pub struct Envelope {
     strings: [Text; STRING_FIELDS],
     metadata: Span,
     payloads: SmallVec<[Entry; INLINE_PAYLOADS]>,
+    /// The payloads that were decoded while the message was read.
+    decoded: Bytes,
 }
 
 /// Up to this many payloads are read without an allocation.
@@ -75,15 +78,37 @@ impl Span {
 }
 
 /// Where a string's text is: in the message as it stands, or in `resolved` because it held escapes.
-#[derive(Debug, Clone, Copy)]
-enum Text {
-    Body(Span),
-    Resolved(Span),
-}
+///
+/// Small, because there are many: a text in `resolved` has its ends swapped. It is never empty, as no escape is, so the
+/// two cannot be taken for each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Text(Span);
 
-impl Default for Text {
-    fn default() -> Self {
-        Self::Body(Span::default())
+impl Text {
+    fn in_body(span: Span) -> Self {
+        Self(span)
+    }
+
+    /// `span` is not empty.
+    fn in_resolved(span: Span) -> Self {
+        Self(Span { start: span.end, end: span.start })
+    }
+
+    fn is_empty(self) -> bool {
+        self.0.start == self.0.end
+    }
+
+    /// The text itself, out of the message or of the resolved strings.
+    #[inline]
+    fn of<'a>(self, body: &'a [u8], resolved: &'a str) -> &'a str {
+        let Span { start, end } = self.0;
+        if start <= end {
+            // The scanner has checked every string's bytes, so this cannot fail; checking a short string again is
+            // cheaper than `unsafe` is to defend.
+            std::str::from_utf8(&body[self.0.range()]).unwrap_or_default()
+        } else {
+            &resolved[end as usize..start as usize]
+        }
     }
 }
 
@@ -106,11 +131,78 @@ struct Entry {
     type_name: Text,
     transport: Text,
     encoding: Text,
-    size: Option<u64>,
+    size: Size,
     data: DataSpan,
+    /// Where its bytes are in [`Envelope::decoded`], if they were decoded while the message was read.
+    decoded: Option<Decoded>,
     metadata: Span,
     /// Why this payload cannot be read, and where; the first reason found.
-    defect: Option<(u32, &'static str)>,
+    defect: Option<(u32, Defect)>,
+}
+
+/// An announced size; none is kept as a number that no size can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Size(u64);
+
+impl Default for Size {
+    fn default() -> Self {
+        Self(u64::MAX)
+    }
+}
+
+impl Size {
+    fn get(self) -> Option<u64> {
+        (self != Self::default()).then_some(self.0)
+    }
+}
+
+/// A slice of [`Envelope::decoded`]: its start, and its end plus one, which is never zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Decoded {
+    start: u32,
+    end: NonZeroU32,
+}
+
+impl Decoded {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.end.get() as usize - 1
+    }
+}
+
+/// What can be wrong with a payload alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Defect {
+    NoObject,
+    SizeNotWhole,
+    SizeNoNumber,
+    DataNoString,
+    MetadataNoObject,
+    NoString,
+    NoType,
+    NoTransport,
+    UnknownTransport,
+    NoData,
+    LinkNoString,
+    TypeNoInlineJson,
+}
+
+impl Defect {
+    fn what(self) -> &'static str {
+        match self {
+            Self::NoObject => "a payload must be an object",
+            Self::SizeNotWhole => "size must be a whole number from 0 to 2^63-1",
+            Self::SizeNoNumber => "size must be a number",
+            Self::DataNoString => "data must be a string",
+            Self::MetadataNoObject => "metadata must be an object",
+            Self::NoString => "this key's value must be a string",
+            Self::NoType => "the payload has no type",
+            Self::NoTransport => "the payload has no transport",
+            Self::UnknownTransport => "unknown transport",
+            Self::NoData => "the payload has no data",
+            Self::LinkNoString => "a link's data must be a string",
+            Self::TypeNoInlineJson => "data of this type must be a string",
+        }
+    }
 }
 
 /// How a payload travels.
@@ -161,7 +253,50 @@ impl Envelope {
     /// # Cost
     /// One pass; no allocation for up to 8 payloads and strings without escapes.
     pub fn decode_with(message: impl Into<Bytes>, limits: &Limits) -> Result<Self> {
-        decode::decode(message.into(), limits)
+        decode::decode(message.into(), limits, None, true)
+    }
+
+    /// The same, and base64 is decoded into `out` while the message is read, where that is the shortest way: no byte of
+    /// it is then read twice. [`PayloadView::decode`] hands such a payload out without a copy.
+    ///
+    /// Everything else is as if the message had been read by [`decode_with`](Self::decode_with): the same messages are
+    /// accepted, payloads fail alone, with the same errors, and only when they are asked for.
+    ///
+    /// What `out` held before is dropped. The decoded bytes are split off and shared, so `out` comes back empty; used for
+    /// message after message, its memory is used again as soon as no envelope and no payload from it is left, and
+    /// nothing is allocated. A payload that is kept keeps the bytes of all payloads of its message, and their buffer.
+    ///
+    /// # Errors
+    /// As [`decode_with`](Self::decode_with).
+    ///
+    /// # Cost
+    /// One pass. For the first payload to decode, `out` grows by one [`reserve`](BytesMut::reserve) of three quarters of
+    /// the message's remaining length and 64 bytes. Decoded now are direct payloads whose type, transport and right
+    /// size come before their data, as in the documented order of keys, as long as that room is enough for them and
+    /// for the gaps that align each to 64 bytes; the others when they are asked for, each into memory of its own.
+    ///
+    /// # Examples
+    /// ```
+    /// use natsbridge::{Envelope, Limits};
+    ///
+    /// let message = br#"{"payloads":[
+    ///     {"dataname":"greeting","type":"text","transport":"direct","size":5,"data":"SGVsbG8="}]}"#;
+    /// let mut buffer = bytes::BytesMut::new();
+    /// for _ in 0..3 {
+    ///     // The buffer is the same each time.
+    ///     let envelope = Envelope::decode_into(message.as_slice(), &Limits::default(), &mut buffer)?;
+    ///     assert_eq!(envelope.payload(0).expect("there is one").decode()?.text()?, "Hello");
+    /// }
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    pub fn decode_into(message: impl Into<Bytes>, limits: &Limits, out: &mut BytesMut) -> Result<Self> {
+        decode::decode(message.into(), limits, Some(out), true)
+    }
+
+    /// [`decode_with`](Self::decode_with) by the general path alone: what the fast ones are compared with.
+    #[doc(hidden)]
+    pub fn decode_in_any_order(message: impl Into<Bytes>, limits: &Limits) -> Result<Self> {
+        decode::decode(message.into(), limits, None, false)
     }
 
     /// The dialect of the first key whose spelling tells it; camelCase where none does.
@@ -272,17 +407,23 @@ impl Envelope {
         self
     }
 
-    /// A message without anything in it.
-    #[cfg(feature = "nats")]
-    pub(crate) fn empty() -> Self {
+    /// A message of which nothing has been read.
+    fn unread(body: Bytes) -> Self {
         Self {
-            body: Bytes::new(),
+            body,
             resolved: String::new(),
             dialect: Dialect::default(),
             strings: Default::default(),
             metadata: Span::default(),
             payloads: SmallVec::new(),
+            decoded: Bytes::new(),
         }
+    }
+
+    /// A message without anything in it.
+    #[cfg(feature = "nats")]
+    pub(crate) fn empty() -> Self {
+        Self::unread(Bytes::new())
     }
 
     fn string(&self, field: Field) -> &str {
@@ -291,12 +432,7 @@ impl Envelope {
     }
 
     fn text(&self, text: Text) -> &str {
-        match text {
-            // The scanner has checked every string's bytes, so this cannot fail; checking a short string again is
-            // cheaper than `unsafe` is to defend.
-            Text::Body(span) => std::str::from_utf8(&self.body[span.range()]).unwrap_or_default(),
-            Text::Resolved(span) => &self.resolved[span.range()],
-        }
+        text.of(&self.body, &self.resolved)
     }
 }
 
@@ -367,7 +503,7 @@ impl<'a> PayloadView<'a> {
 
     /// The number of raw bytes that the sender announced, if it did.
     pub fn size(&self) -> Option<u64> {
-        self.entry.size
+        self.entry.size.get()
     }
 
     /// The payload's metadata; empty where it is missing.
@@ -378,7 +514,7 @@ impl<'a> PayloadView<'a> {
     /// What is wrong with this payload's entry, if anything.
     pub fn defect(&self) -> Option<Error> {
         self.entry.defect.map(|(offset, what)| {
-            Error::new(ErrorKind::InvalidPayload, what).at(u64::from(offset)).in_payload(self.index)
+            Error::new(ErrorKind::InvalidPayload, what.what()).at(u64::from(offset)).in_payload(self.index)
         })
     }
 }
@@ -390,7 +526,7 @@ impl fmt::Debug for PayloadView<'_> {
             .field("type", &self.type_name())
             .field("transport", &self.transport())
             .field("size", &self.size())
-            .field("defect", &self.entry.defect)
+            .field("defect", &self.entry.defect.map(|(offset, what)| (offset, what.what())))
             .finish_non_exhaustive()
     }
 }

@@ -115,32 +115,228 @@ pub(crate) const PAYLOAD_FIELDS: [Name<PayloadField>; 8] = [
     name(PayloadField::Metadata, "metadata", "metadata"),
 ];
 
+/// Everything that a message of one dialect has between its values, joined when this is compiled: what ends the value
+/// before, the key, and what begins its own value. All but the first piece of an object begin with what ends a string.
+pub(crate) trait Spelling {
+    const DIALECT: Dialect;
+    /// `{"correlationId":"`, then `","msgId":"` and so on, as far as values are strings.
+    const STRINGS: [&'static [u8]; STRING_FIELDS];
+    /// `","metadata":`
+    const METADATA: &'static [u8];
+    /// `,"payloads":[`
+    const PAYLOADS: &'static [u8];
+    /// Both for a message without metadata.
+    const NO_METADATA_PAYLOADS: &'static [u8];
+    /// `{"id":"`
+    const ID: &'static [u8];
+    /// `","dataname":"`
+    const DATANAME: &'static [u8];
+    /// `","type":"`: of a payload's keys the only one that the dialects spell differently.
+    const TYPE: &'static [u8];
+    /// Transport and encoding of a direct payload, up to the digits of its size.
+    const DIRECT_SIZE: &'static [u8];
+    /// The same for a link.
+    const LINK_SIZE: &'static [u8];
+    /// `,"data":"`
+    const DATA: &'static [u8];
+    /// `","metadata":`, which an object and the payload's closing brace follow.
+    const PAYLOAD_METADATA: &'static [u8];
+    /// The same for a payload without metadata, to its end.
+    const NO_PAYLOAD_METADATA: &'static [u8];
+}
+
+/// The spelling of camelCase.
+pub(crate) struct Camel;
+
+/// The spelling of snake_case.
+pub(crate) struct Snake;
+
+const fn key(field: Field, dialect: Dialect) -> &'static str {
+    FIELDS[field as usize].text(dialect)
+}
+
+const fn payload_key(field: PayloadField, dialect: Dialect) -> &'static str {
+    PAYLOAD_FIELDS[field as usize].text(dialect)
+}
+
+const fn joined_len(parts: &[&str]) -> usize {
+    let (mut len, mut part) = (0, 0);
+    while part < parts.len() {
+        len += parts[part].len();
+        part += 1;
+    }
+    len
+}
+
+const fn join<const LEN: usize>(parts: &[&str]) -> [u8; LEN] {
+    let mut joined = [0; LEN];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let bytes = parts[part].as_bytes();
+        let mut byte = 0;
+        while byte < bytes.len() {
+            joined[at] = bytes[byte];
+            at += 1;
+            byte += 1;
+        }
+        part += 1;
+    }
+    assert!(at == LEN);
+    joined
+}
+
+macro_rules! joined {
+    ($($part:expr),+) => {{
+        const PARTS: &[&str] = &[$($part),+];
+        const JOINED: [u8; joined_len(PARTS)] = join(PARTS);
+        &JOINED
+    }};
+}
+
+macro_rules! spelling {
+    ($name:ident, $dialect:expr) => {
+        impl Spelling for $name {
+            const DIALECT: Dialect = $dialect;
+            const STRINGS: [&'static [u8]; STRING_FIELDS] = [
+                joined!("{\"", key(Field::CorrelationId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::MsgId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::Timestamp, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SendTo, $dialect), "\":\""),
+                joined!("\",\"", key(Field::MsgPurpose, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SenderName, $dialect), "\":\""),
+                joined!("\",\"", key(Field::SenderId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReceiverName, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReceiverId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReplyTo, $dialect), "\":\""),
+                joined!("\",\"", key(Field::ReplyToMsgId, $dialect), "\":\""),
+                joined!("\",\"", key(Field::BrokerUrl, $dialect), "\":\""),
+            ];
+            const METADATA: &'static [u8] = joined!("\",\"", key(Field::Metadata, $dialect), "\":");
+            const PAYLOADS: &'static [u8] = joined!(",\"", key(Field::Payloads, $dialect), "\":[");
+            const NO_METADATA_PAYLOADS: &'static [u8] = joined!(
+                "\",\"",
+                key(Field::Metadata, $dialect),
+                "\":{},\"",
+                key(Field::Payloads, $dialect),
+                "\":["
+            );
+            const ID: &'static [u8] = joined!("{\"", payload_key(PayloadField::Id, $dialect), "\":\"");
+            const DATANAME: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Dataname, $dialect), "\":\"");
+            const TYPE: &'static [u8] = joined!("\",\"", payload_key(PayloadField::Type, $dialect), "\":\"");
+            const DIRECT_SIZE: &'static [u8] = joined!(
+                "\",\"",
+                payload_key(PayloadField::Transport, $dialect),
+                "\":\"direct\",\"",
+                payload_key(PayloadField::Encoding, $dialect),
+                "\":\"base64\",\"",
+                payload_key(PayloadField::Size, $dialect),
+                "\":"
+            );
+            const LINK_SIZE: &'static [u8] = joined!(
+                "\",\"",
+                payload_key(PayloadField::Transport, $dialect),
+                "\":\"link\",\"",
+                payload_key(PayloadField::Encoding, $dialect),
+                "\":\"none\",\"",
+                payload_key(PayloadField::Size, $dialect),
+                "\":"
+            );
+            const DATA: &'static [u8] = joined!(",\"", payload_key(PayloadField::Data, $dialect), "\":\"");
+            const PAYLOAD_METADATA: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Metadata, $dialect), "\":");
+            const NO_PAYLOAD_METADATA: &'static [u8] =
+                joined!("\",\"", payload_key(PayloadField::Metadata, $dialect), "\":{}}");
+        }
+    };
+}
+
+spelling!(Camel, Dialect::Camel);
+spelling!(Snake, Dialect::Snake);
+
 /// A third spelling, from an early draft of the format; read, never written, and counted as camelCase.
 const DRAFT_BROKER_URL: &str = "BrokerURL";
 
 /// Finds a top-level key: its field, and the dialect that this spelling gives away, if any.
-///
-/// `guess` is the position at which the key would stand in a message written in order, so that such a message
-/// is read with one comparison a key.
-pub(crate) fn find_field(key: &[u8], guess: usize) -> Option<(Field, Option<Dialect>)> {
-    find(&FIELDS, key, guess)
+#[inline]
+pub(crate) fn find_field(key: &[u8]) -> Option<(Field, Option<Dialect>)> {
+    const SLOTS: [u8; SLOT_COUNT] = slots(&FIELDS);
+    find(&FIELDS, &SLOTS, key)
         .or_else(|| (key == DRAFT_BROKER_URL.as_bytes()).then_some((Field::BrokerUrl, Some(Dialect::Camel))))
 }
 
 /// Finds a key of a payload object; see [`find_field`].
-pub(crate) fn find_payload_field(key: &[u8], guess: usize) -> Option<(PayloadField, Option<Dialect>)> {
-    find(&PAYLOAD_FIELDS, key, guess)
+#[inline]
+pub(crate) fn find_payload_field(key: &[u8]) -> Option<(PayloadField, Option<Dialect>)> {
+    const SLOTS: [u8; SLOT_COUNT] = slots(&PAYLOAD_FIELDS);
+    find(&PAYLOAD_FIELDS, &SLOTS, key)
 }
 
-fn find<F: Copy>(table: &[Name<F>], key: &[u8], guess: usize) -> Option<(F, Option<Dialect>)> {
-    let spelled = |name: &Name<F>| {
-        if key == name.camel.as_bytes() {
-            Some((name.field, (name.camel != name.snake).then_some(Dialect::Camel)))
-        } else if key == name.snake.as_bytes() {
-            Some((name.field, Some(Dialect::Snake)))
-        } else {
-            None
+#[inline(always)]
+fn find<F: Copy>(table: &[Name<F>], slots: &[u8; SLOT_COUNT], key: &[u8]) -> Option<(F, Option<Dialect>)> {
+    let name = table.get(usize::from(slots[slot(key)]))?;
+    if key == name.camel.as_bytes() {
+        Some((name.field, (name.camel != name.snake).then_some(Dialect::Camel)))
+    } else if key == name.snake.as_bytes() {
+        Some((name.field, Some(Dialect::Snake)))
+    } else {
+        None
+    }
+}
+
+const SLOT_COUNT: usize = 128;
+
+/// The slot of a key: no two known keys of one table have the same, which is checked when the tables are made.
+#[inline(always)]
+const fn slot(key: &[u8]) -> usize {
+    if key.is_empty() {
+        return 0;
+    }
+    (key.len() + 2 * key[0] as usize + 3 * key[key.len() / 2] as usize) % SLOT_COUNT
+}
+
+/// Which place of its table the key of each slot has, if there is one; otherwise a number beyond all places.
+const fn slots<F: Copy>(table: &[Name<F>]) -> [u8; SLOT_COUNT] {
+    let mut slots = [u8::MAX; SLOT_COUNT];
+    let mut place = 0;
+    while place < table.len() {
+        let spellings = [table[place].camel, table[place].snake];
+        let mut spelling = 0;
+        while spelling < spellings.len() {
+            let slot = slot(spellings[spelling].as_bytes());
+            assert!(slots[slot] == u8::MAX || slots[slot] == place as u8, "two keys in one slot");
+            slots[slot] = place as u8;
+            spelling += 1;
         }
-    };
-    table.get(guess).and_then(spelled).or_else(|| table.iter().find_map(spelled))
+        place += 1;
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_found_and_nothing_else() {
+        for name in &FIELDS {
+            let telling = name.camel != name.snake;
+            assert_eq!(
+                find_field(name.camel.as_bytes()),
+                Some((name.field, telling.then_some(Dialect::Camel)))
+            );
+            if telling {
+                assert_eq!(find_field(name.snake.as_bytes()), Some((name.field, Some(Dialect::Snake))));
+            }
+        }
+        for name in &PAYLOAD_FIELDS {
+            assert_eq!(find_payload_field(name.camel.as_bytes()).map(|found| found.0), Some(name.field));
+            assert_eq!(find_payload_field(name.snake.as_bytes()).map(|found| found.0), Some(name.field));
+        }
+        assert_eq!(find_field(b"BrokerURL"), Some((Field::BrokerUrl, Some(Dialect::Camel))));
+        for unknown in ["", "x", "correlationid", "msgID", "broker_URL", "payload", "payloadss"] {
+            assert_eq!(find_field(unknown.as_bytes()), None, "{unknown}");
+            assert_eq!(find_payload_field(unknown.as_bytes()), None, "{unknown}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use crate::base64::arch::{Baseline, Level, needs_escape};
 use crate::limits::MAX_DEPTH;
 
 /// What is wrong, and where. Small, so that the scanner's results stay in registers.
@@ -37,14 +38,23 @@ pub(crate) enum Kind {
 
 /// Reads JSON from left to right. Invariant: `pos <= input.len()`.
 #[derive(Debug)]
-pub(crate) struct Scanner<'a> {
+pub(crate) struct Scanner<'a, L = Baseline> {
     input: &'a [u8],
     pos: usize,
+    /// How strings are searched for their ends.
+    level: L,
 }
 
 impl<'a> Scanner<'a> {
     pub(crate) fn new(input: &'a [u8]) -> Self {
-        Self { input, pos: 0 }
+        Self::at_level(Baseline, input)
+    }
+}
+
+impl<'a, L: Level> Scanner<'a, L> {
+    #[inline(always)]
+    pub(crate) fn at_level(level: L, input: &'a [u8]) -> Self {
+        Self { input, pos: 0, level }
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -81,6 +91,29 @@ impl<'a> Scanner<'a> {
         found
     }
 
+    /// Consumes exactly these bytes if they are next.
+    #[inline(always)]
+    pub(crate) fn skip_exact(&mut self, bytes: &[u8]) -> bool {
+        let found = self.input[self.pos..].starts_with(bytes);
+        if found {
+            self.pos += bytes.len();
+        }
+        found
+    }
+
+    /// The same if `next` follows them, which is not consumed.
+    #[inline(always)]
+    pub(crate) fn skip_exact_before(&mut self, bytes: &[u8], next: u8) -> bool {
+        self.input.get(self.pos + bytes.len()) == Some(&next) && self.skip_exact(bytes)
+    }
+
+    /// Consumes bytes that have been looked at: `end` is not beyond the input.
+    #[inline(always)]
+    pub(crate) fn skip_to(&mut self, end: usize) {
+        debug_assert!((self.pos..=self.input.len()).contains(&end), "a position further on in the input");
+        self.pos = end;
+    }
+
     /// An error at the current position.
     pub(crate) fn fail<T>(&self, what: &'static str) -> Scan<T> {
         Err(ScanError { offset: self.pos, what })
@@ -109,18 +142,29 @@ impl<'a> Scanner<'a> {
     }
 
     /// A string: valid UTF-8, no raw control characters, whole escapes, paired surrogates.
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Scan<RawString> {
         self.expect(b'"', "expected a string")?;
+        self.rest_of_string()
+    }
+
+    /// The same from behind the opening quote.
+    #[inline(always)]
+    pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
+        self.pos += self.level.special(&self.input[start..]);
+        if self.input.get(self.pos) == Some(&b'"') {
+            self.pos += 1;
+            return Ok(RawString { range: start..self.pos - 1, escaped: false });
+        }
+        self.rest_of_unusual_string(start)
+    }
+
+    /// Goes on where a string that began at `start` has something else than plain ASCII.
+    #[inline(never)]
+    fn rest_of_unusual_string(&mut self, start: usize) -> Scan<RawString> {
         let mut escaped = false;
         loop {
-            let rest = &self.input[self.pos..];
-            let (len, ascii) = plain_run(rest);
-            if !ascii && let Err(error) = std::str::from_utf8(&rest[..len]) {
-                self.pos += error.valid_up_to();
-                return self.fail("invalid UTF-8");
-            }
-            self.pos += len;
             match self.input.get(self.pos) {
                 Some(b'"') => {
                     self.pos += 1;
@@ -129,6 +173,16 @@ impl<'a> Scanner<'a> {
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
+                    self.pos += self.level.special(&self.input[self.pos..]);
+                }
+                Some(0x80..) => {
+                    let rest = &self.input[self.pos..];
+                    let run = &rest[..run_without_escapes(rest)];
+                    if let Err(error) = std::str::from_utf8(run) {
+                        self.pos += error.valid_up_to();
+                        return self.fail("invalid UTF-8");
+                    }
+                    self.pos += run.len();
                 }
                 Some(_) => return self.fail("a control character inside a string must be escaped"),
                 None => return self.fail("the message ends inside a string"),
@@ -406,59 +460,17 @@ fn hex4(digits: &[u8]) -> Option<u16> {
     })
 }
 
-/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character, and whether
-/// all of them are ASCII.
+/// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
 ///
-/// The blocks are written so that the compiler turns them into vector code: a long `data` is read at the speed
-/// of memory, a short id in a few steps.
+/// The blocks are written so that the compiler turns them into vector code: long text that is not ASCII is read at the
+/// speed of memory too.
 #[inline]
-fn plain_run(bytes: &[u8]) -> (usize, bool) {
-    const WIDE: usize = 64;
-    const NARROW: usize = 8;
-    let mut high = 0u8;
-    let mut at = 0;
-    while let Some(block) = bytes[at..].first_chunk::<WIDE>() {
-        let (special, ored) = classify(block);
-        if special {
-            break;
-        }
-        high |= ored;
-        at += WIDE;
-    }
-    while let Some(block) = bytes[at..].first_chunk::<NARROW>() {
-        let (special, ored) = classify(block);
-        if special {
-            break;
-        }
-        high |= ored;
-        at += NARROW;
-    }
-    while let Some(&byte) = bytes.get(at) {
-        if is_special(byte) {
-            break;
-        }
-        high |= byte;
-        at += 1;
-    }
-    (at, high < 0x80)
-}
-
-#[inline(always)]
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-/// Whether a block holds a special byte, and all its bytes ored together. An array, not a slice: a known length is what
-/// lets the compiler unroll this into a few vector instructions.
-#[inline(always)]
-fn classify<const N: usize>(block: &[u8; N]) -> (bool, u8) {
-    let mut special = 0;
-    let mut high = 0;
-    for &byte in block {
-        special |= u8::from(is_special(byte));
-        high |= byte;
-    }
-    (special != 0, high)
+fn run_without_escapes(bytes: &[u8]) -> usize {
+    let (blocks, _) = bytes.as_chunks::<64>();
+    let clean = |block: &[u8; 64]| !block.iter().fold(false, |found, byte| found | needs_escape(*byte));
+    let at = blocks.iter().position(|block| !clean(block)).unwrap_or(blocks.len()) * 64;
+    let rest = &bytes[at..];
+    at + rest.iter().position(|byte| needs_escape(*byte)).unwrap_or(rest.len())
 }
 
 #[cfg(test)]

@@ -130,23 +130,7 @@ impl Payload {
         bytes: impl Into<Bytes>,
     ) -> Result<Self> {
         let (type_name, bytes) = (type_name.into(), bytes.into());
-        match PayloadType::from_name(&type_name) {
-            PayloadType::Other if type_name.is_empty() => {
-                return Err(Error::new(ErrorKind::InvalidInput, "a payload's type must not be empty"));
-            }
-            PayloadType::Text => {
-                if let Err(error) = std::str::from_utf8(&bytes) {
-                    return Err(Error::new(ErrorKind::InvalidInput, "the text is not valid UTF-8")
-                        .at(error.valid_up_to() as u64));
-                }
-            }
-            PayloadType::Dictionary => checked_json(&bytes)?,
-            PayloadType::JsonTable => {
-                input(dictionary::check_rows(&bytes))?;
-                checked_json(&bytes)?;
-            }
-            _ => {}
-        }
+        check(&type_name, &bytes)?;
         Ok(Self { dataname: dataname.into(), type_name, chunks: vec![bytes], metadata: None })
     }
 
@@ -156,6 +140,24 @@ impl Payload {
             type_name: Cow::Borrowed(payload_type.name(Dialect::Camel)),
             chunks: vec![bytes.into()],
             metadata: None,
+        }
+    }
+
+    /// The same payload with bytes of its own.
+    #[cfg(feature = "nats")]
+    pub(crate) fn copy_of(payload: &super::PayloadRef<'_>) -> Self {
+        let fields = payload.fields();
+        let chunks = match fields.data {
+            Data::Chunks(chunks) => chunks.to_vec(),
+            Data::Bytes(bytes) => vec![Bytes::copy_from_slice(bytes)],
+            // A borrowed payload is never a link.
+            Data::Link { .. } => Vec::new(),
+        };
+        Self {
+            dataname: fields.dataname.to_owned(),
+            type_name: Cow::Owned(fields.type_name.to_owned()),
+            chunks,
+            metadata: fields.metadata.cloned(),
         }
     }
 
@@ -207,7 +209,27 @@ impl Payload {
     }
 }
 
-fn checked_json(json: &[u8]) -> Result<()> {
+/// Whether a reader would take these bytes for a payload of this type.
+pub(super) fn check(type_name: &str, bytes: &[u8]) -> Result<()> {
+    match PayloadType::from_name(type_name) {
+        PayloadType::Other if type_name.is_empty() => {
+            Err(Error::new(ErrorKind::InvalidInput, "a payload's type must not be empty"))
+        }
+        PayloadType::Text => match std::str::from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(ErrorKind::InvalidInput, "the text is not valid UTF-8")
+                .at(error.valid_up_to() as u64)),
+        },
+        PayloadType::Dictionary => checked_json(bytes),
+        PayloadType::JsonTable => {
+            input(dictionary::check_rows(bytes))?;
+            checked_json(bytes)
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn checked_json(json: &[u8]) -> Result<()> {
     input(dictionary::check(json).map(|_| ()))
 }
 

@@ -10,6 +10,8 @@ pub(super) mod avx512;
 mod buffer;
 mod portable;
 mod room;
+mod spare;
+mod text;
 
 use std::convert::Infallible;
 use std::mem::MaybeUninit;
@@ -17,6 +19,8 @@ use std::mem::MaybeUninit;
 pub use self::buffer::Buffer;
 pub(super) use self::buffer::append;
 pub(super) use self::room::Room;
+pub(crate) use self::spare::Spare;
+pub(crate) use self::text::{Baseline, Job, Level, dispatch, needs_escape};
 use super::scalar::{self, Alphabet};
 use super::tier::{Available, Tier};
 use super::{decoded_len, encoded_len};
