@@ -108,13 +108,13 @@ impl Codec {
     }
 
     /// Writes the bytes of a whole text at the start of `space`, which need be no longer than they are.
+    #[inline(always)] // as `arch::decode`
     pub(crate) fn decode_uninit<'s>(
         &self,
         text: &[u8],
         space: &'s mut [MaybeUninit<u8>],
     ) -> Result<&'s mut [u8], Invalid> {
-        let body = scalar::body(text);
-        if let Some(body) = body
+        if let Some(body) = scalar::body(text)
             && decoded_len(body.len()) <= space.len()
         {
             let len = decoded_len(body.len());
@@ -125,13 +125,22 @@ impl Codec {
             }
             return self.find_out(text, body, room);
         }
-        // Either the text is wrong at its end, or there is no room for it.
+        self.find_out_at_the_end(text, space)
+    }
+
+    /// What is the matter with a text that is wrong at its end, or for which there is no room.
+    #[cold]
+    fn find_out_at_the_end<'s>(
+        &self,
+        text: &[u8],
+        space: &'s mut [MaybeUninit<u8>],
+    ) -> Result<&'s mut [u8], Invalid> {
         let whole = text.len() / 4;
         let groups = whole.min(space.len() / 3);
-        if body.is_some() || groups + 2 < whole {
+        if scalar::body(text).is_some() || groups + 2 < whole {
             return Err(Invalid { offset: groups * 4, what: "the decoded bytes do not fit the output" });
         }
-        let mut room = Room::new(space);
+        let mut room = Room::new(&mut space[..groups * 3]);
         room.decode(self.tier, Alphabet::Standard, &text[..groups * 4]);
         self.find_out(text, &text[..groups * 4], room)
     }

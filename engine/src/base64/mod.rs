@@ -23,16 +23,19 @@ pub use self::scalar::Invalid;
 pub use self::tier::{Tier, TierError};
 
 /// The length of the base64 text of `len` bytes, padding included: `4 * ceil(len / 3)`.
+#[inline]
 pub fn encoded_len(len: usize) -> usize {
     len.div_ceil(3) * 4
 }
 
 /// At most this many bytes come out of a text of `len` characters.
+#[inline]
 pub fn max_decoded_len(len: usize) -> usize {
     len / 4 * 3 + len % 4
 }
 
 /// The number of bytes of `len` characters without padding; `len % 4` is not 1.
+#[inline]
 fn decoded_len(len: usize) -> usize {
     len / 4 * 3 + (len % 4).saturating_sub(1)
 }

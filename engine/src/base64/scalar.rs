@@ -29,7 +29,7 @@ pub(super) enum Alphabet {
 }
 
 /// The six bits of a character, and the alphabet that it belongs to if only one has it.
-pub(super) fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
+pub(super) const fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
     Some(match byte {
         b'A'..=b'Z' => (byte - b'A', None),
         b'a'..=b'z' => (byte - b'a' + 26, None),
@@ -43,6 +43,7 @@ pub(super) fn sextet(byte: u8) -> Option<(u8, Option<Alphabet>)> {
 }
 
 /// The text without its newline and its padding, if both are as they must be; the alphabet is not looked at.
+#[inline]
 pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
     match text {
@@ -54,7 +55,7 @@ pub(super) fn body(text: &[u8]) -> Option<&[u8]> {
     }
 }
 
-const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+pub(super) const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// Writes the padded text of `bytes`, which fills `space`.
 pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {

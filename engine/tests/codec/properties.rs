@@ -1,7 +1,7 @@
 //! What must hold for any bytes: the bodies of the property tests and of the fuzz targets.
 
 use bytes::{Bytes, BytesMut};
-use natsbridge::base64::{Decoder, Encoder, Invalid};
+use natsbridge::base64::{Codec, Invalid, Tier};
 use natsbridge::plan::{PlanItem, PlanLimits};
 use natsbridge::{
     Content, Data, Dialect, Envelope, ErrorKind, MessageFields, Metadata, PayloadData, PayloadFields,
@@ -305,24 +305,41 @@ fn pieces<'a>(input: &'a [u8], splits: &[u8]) -> Vec<&'a [u8]> {
     cuts.windows(2).map(|cut| &input[cut[0]..cut[1]]).collect()
 }
 
+/// Every tier, forced.
+pub(crate) fn codecs() -> impl Iterator<Item = Codec> {
+    Tier::available().map(|tier| Codec::with_tier(tier).expect("it is available"))
+}
+
 pub(crate) fn check_decode(text: &[u8], splits: &[u8]) {
     let expected = oracle::base64::decode(text);
-    let mut out = b"kept".to_vec();
-    let got = base64::decode_append(text, &mut out);
-    let shown = String::from_utf8_lossy(text);
-    assert_eq!(got.map(|()| out[4..].to_vec()).map_err(|error| error.offset), expected, "{shown:?}");
-    assert_eq!(&out[..4], b"kept");
-    assert!(got.is_ok() || out.len() == 4, "a failure leaves nothing behind: {shown:?}");
-    assert_eq!(
-        decode_in_pieces(&pieces(text, splits)),
-        got.map(|()| out[4..].to_vec()),
-        "{shown:?} in pieces"
-    );
+    let mut what = None;
+    for codec in codecs() {
+        let shown = || format!("{:?} by {}", String::from_utf8_lossy(text), codec.tier());
+        let mut out = b"kept".to_vec();
+        let got = codec.decode_append(text, &mut out);
+        assert_eq!(got.map(|()| out[4..].to_vec()).map_err(|error| error.offset), expected, "{}", shown());
+        assert_eq!(&out[..4], b"kept");
+        assert!(got.is_ok() || out.len() == 4, "a failure leaves nothing behind: {}", shown());
+        // The whole error, words included, is the same everywhere.
+        assert_eq!(*what.get_or_insert(got), got, "{}", shown());
+        let got = got.map(|()| out[4..].to_vec());
+        assert_eq!(decode_in_pieces_by(codec, &pieces(text, splits)), got, "{} in pieces", shown());
+        // Into a slice of the very size, with a guard behind it.
+        let len = expected.as_ref().map_or(base64::max_decoded_len(text.len()), Vec::len);
+        let mut room = vec![b'#'; len + 64];
+        let got_len = codec.decode_into(text, &mut room[..len]);
+        assert_eq!(got_len.map(|len| room[..len].to_vec()), got, "{} into a slice", shown());
+        assert!(room[len..].iter().all(|&byte| byte == b'#'), "beyond the slice: {}", shown());
+    }
 }
 
 pub(crate) fn decode_in_pieces(pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
+    decode_in_pieces_by(Codec::new(), pieces)
+}
+
+pub(crate) fn decode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
     let mut out = Vec::new();
-    let mut decoder = Decoder::new();
+    let mut decoder = codec.decoder();
     for piece in pieces {
         decoder.update(piece, &mut out)?;
     }
@@ -332,16 +349,28 @@ pub(crate) fn decode_in_pieces(pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
 
 pub(crate) fn check_encode(bytes: &[u8], splits: &[u8]) {
     let expected = oracle::base64::encode(bytes);
-    let mut out = BytesMut::new();
-    base64::encode_append(bytes, &mut out);
-    assert_eq!(out, expected);
-    assert_eq!(out.len(), base64::encoded_len(bytes.len()));
-    assert_eq!(encode_in_pieces(&pieces(bytes, splits)), expected);
+    assert_eq!(expected.len(), base64::encoded_len(bytes.len()));
+    for codec in codecs() {
+        let tier = codec.tier();
+        let mut out = BytesMut::from(&b"kept"[..]);
+        codec.encode_append(bytes, &mut out);
+        assert_eq!((&out[..4], &out[4..]), (&b"kept"[..], expected.as_bytes()), "by {tier}");
+        assert_eq!(encode_in_pieces_by(codec, &pieces(bytes, splits)), expected, "in pieces by {tier}");
+        let mut room = vec![b'#'; expected.len() + 64];
+        assert_eq!(codec.encode_into(bytes, &mut room[..expected.len()]), expected.len());
+        let (text, guard) = room.split_at(expected.len());
+        assert_eq!(text, expected.as_bytes(), "into a slice by {tier}");
+        assert!(guard.iter().all(|&byte| byte == b'#'), "beyond the slice by {tier}");
+    }
 }
 
 pub(crate) fn encode_in_pieces(pieces: &[&[u8]]) -> BytesMut {
+    encode_in_pieces_by(Codec::new(), pieces)
+}
+
+pub(crate) fn encode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> BytesMut {
     let mut out = BytesMut::new();
-    let mut encoder = Encoder::new();
+    let mut encoder = codec.encoder();
     for piece in pieces {
         encoder.update(piece, &mut out);
     }

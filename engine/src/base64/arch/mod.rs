@@ -9,6 +9,8 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 mod buffer;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod prefetch;
 mod room;
 mod spare;
 mod text;
@@ -26,20 +28,29 @@ use super::tier::{Available, Tier};
 use super::{decoded_len, encoded_len};
 
 /// Writes the padded text of `bytes`, which fills `space`: it is [`encoded_len`] long.
+#[inline(always)] // into the few public calls: a call and its prologue count for short inputs
 pub(super) fn encode<'s>(tier: Available, bytes: &[u8], space: &'s mut [MaybeUninit<u8>]) -> &'s mut [u8] {
     assert_eq!(space.len(), encoded_len(bytes.len()), "space for the text, and no more");
     match tier.tier() {
-        Tier::Scalar => scalar::encode(bytes, space),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the function asks for the features of its tier, which an `Available` of that tier has found.
-        Tier::Avx2 => unsafe { avx2::encode(bytes, space) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
         Tier::Avx512 => unsafe { avx512::encode(bytes, space) },
-        _ => portable::encode(bytes, space),
+        tier => encode_otherwise(tier, bytes, space),
     }
     // SAFETY: every kernel has written the whole of its space; see the head of the file.
     unsafe { written(space) }
+}
+
+/// The other tiers, out of the way of the first.
+#[inline(never)]
+fn encode_otherwise(tier: Tier, bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: the function asks for the features of its tier, which an `Available` of that tier has found.
+        Tier::Avx2 => unsafe { avx2::encode(bytes, space) },
+        Tier::Scalar => scalar::encode(bytes, space),
+        _ => portable::encode(bytes, space),
+    }
 }
 
 /// Writes the bytes of `body`, characters without padding or line end, to `space`, which has room for exactly these:
@@ -48,6 +59,7 @@ pub(super) fn encode<'s>(tier: Available, bytes: &[u8], space: &'s mut [MaybeUni
 /// What it returns is as long as `space` if the body is right as a whole. Otherwise it is the bytes of whole groups that
 /// are right, not necessarily of all those before the error, but of all but the last few hundred of them, or, in the
 /// portable tier, a few thousand.
+#[inline(always)] // as above
 pub(super) fn decode<'s>(
     tier: Available,
     alphabet: Alphabet,
@@ -57,17 +69,25 @@ pub(super) fn decode<'s>(
     assert_ne!(body.len() % 4, 1, "no bytes have such a text");
     assert_eq!(space.len(), decoded_len(body.len()), "space for the bytes, and no more");
     let len = match tier.tier() {
-        Tier::Scalar => scalar::decode(alphabet, body, space),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the function asks for the features of its tier, which an `Available` of that tier has found.
-        Tier::Avx2 => unsafe { avx2::decode(alphabet, body, space) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above.
         Tier::Avx512 => unsafe { avx512::decode(alphabet, body, space) },
-        _ => portable::decode(alphabet, body, space),
+        tier => decode_otherwise(tier, alphabet, body, space),
     };
     // SAFETY: every kernel has written as many bytes as it returns; see the head of the file.
     unsafe { written(&mut space[..len]) }
+}
+
+/// The other tiers, out of the way of the first.
+#[inline(never)]
+fn decode_otherwise(tier: Tier, alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
+    match tier {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Tier::Avx2 => unsafe { avx2::decode(alphabet, body, space) },
+        Tier::Scalar => scalar::decode(alphabet, body, space),
+        _ => portable::decode(alphabet, body, space),
+    }
 }
 
 /// Appends the bytes of whole groups as far as they are right, and returns how many bytes that were; see [`decode`].
@@ -82,6 +102,7 @@ pub(super) fn decode_append(
 }
 
 /// Bytes that may be overwritten with anything, in the form in which the kernels take their space.
+#[inline]
 pub(super) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: the layouts are the same, and the kernels, which get this, write bytes and never "uninitialised".
     unsafe { &mut *(std::ptr::from_mut(bytes) as *mut [MaybeUninit<u8>]) }
@@ -91,6 +112,7 @@ pub(super) fn as_uninit(bytes: &mut [u8]) -> &mut [MaybeUninit<u8>] {
 ///
 /// # Safety
 /// * All of `space` is initialised.
+#[inline]
 unsafe fn written(space: &mut [MaybeUninit<u8>]) -> &mut [u8] {
     // SAFETY: the layouts are the same, the borrow stays exclusive, and the caller has initialised all of it.
     unsafe { &mut *(std::ptr::from_mut(space) as *mut [u8]) }

@@ -14,10 +14,12 @@ pub(in super::super) struct Room<'s> {
 }
 
 impl<'s> Room<'s> {
+    #[inline]
     pub(in super::super) fn new(space: &'s mut [MaybeUninit<u8>]) -> Self {
         Self { space, len: 0 }
     }
 
+    #[inline]
     pub(in super::super) fn len(&self) -> usize {
         self.len
     }
@@ -28,12 +30,14 @@ impl<'s> Room<'s> {
     }
 
     /// Adds the bytes of the characters as far as they are right; see [`decode`](super::decode).
+    #[inline(always)] // as `decode` itself
     pub(in super::super) fn decode(&mut self, tier: Available, alphabet: Alphabet, body: &[u8]) {
         let space = &mut self.space[self.len..][..decoded_len(body.len())];
         self.len += super::decode(tier, alphabet, body, space).len();
     }
 
     /// What was written.
+    #[inline]
     pub(in super::super) fn into_written(self) -> &'s mut [u8] {
         // SAFETY: the first `len` bytes are initialised, by the invariant.
         unsafe { super::written(&mut self.space[..self.len]) }
