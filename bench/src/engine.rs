@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use natsbridge::base64::{Codec, Tier, TierError};
-use natsbridge::{Content, Dialect, Envelope, MessageFields, PayloadFields};
+use natsbridge::{Content, Dialect, Envelope, Limits, MessageFields, PayloadFields};
 
 /// Appends the message to `out`.
 pub fn encode(
@@ -29,12 +29,26 @@ pub fn encode_fresh(fields: MessageFields<'_>, payload: PayloadFields<'_>, out: 
     encode(Dialect::Camel, &fields, &[payload], out);
 }
 
-/// Reads the envelope, then decodes every payload into `out`, one after the other.
-pub fn decode(message: &Bytes, out: &mut Vec<u8>) {
-    decode_lazily(message, out);
+/// Where [`decode`] puts what it reads.
+#[derive(Debug, Default)]
+pub struct Decoded {
+    buffer: BytesMut,
+    /// The payloads' bytes. They keep the buffer, so they go before the next message is read.
+    pub payloads: Vec<Bytes>,
 }
 
-/// The same in two steps: the whole envelope first, then each payload as it is asked for.
+/// Reads the envelope and decodes every payload, into a buffer that is used again.
+pub fn decode(message: &Bytes, out: &mut Decoded) {
+    out.payloads.clear();
+    let limits = Limits::default();
+    let envelope =
+        Envelope::decode_into(message.clone(), &limits, &mut out.buffer).expect("the message is valid");
+    for payload in envelope.payloads() {
+        out.payloads.push(payload.decode().expect("the payload is direct").into_bytes());
+    }
+}
+
+/// The same in two steps: the whole envelope first, then each payload as it is asked for, one after the other.
 pub fn decode_lazily(message: &Bytes, out: &mut Vec<u8>) {
     let envelope = Envelope::decode(message.clone()).expect("the message is valid");
     for payload in envelope.payloads() {

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use bytes::BytesMut;
 
 use super::{GATED, memcpy};
+use crate::engine::Decoded;
 use crate::input::{Input, SIZES, Shape, fields, payloads};
 use crate::rival::{borrowed, naive};
 use crate::scenario::{Contestant, Scenario};
@@ -105,21 +106,23 @@ fn decode(shape: Shape, count: usize, len: usize) -> Vec<Contestant> {
     let raw = input.concatenated();
     let message = input.message.clone();
     let mut all = vec![memcpy(raw.clone())];
-    for (name, decode) in [
-        ("natsbridge", engine::decode as fn(&bytes::Bytes, &mut Vec<u8>)),
-        ("natsbridge-lazy", engine::decode_lazily),
-    ] {
-        all.push(Contestant::new(
-            name,
-            &raw,
-            (message.clone(), Vec::with_capacity(raw.len() + 64)),
-            move |(message, out)| {
-                out.clear();
-                decode(black_box(message), out);
-            },
-            |(_, out)| out.clone(),
-        ));
-    }
+    all.push(Contestant::new(
+        "natsbridge",
+        &raw,
+        (message.clone(), Decoded::default()),
+        |(message, out)| engine::decode(black_box(message), out),
+        |(_, out)| out.payloads.concat(),
+    ));
+    all.push(Contestant::new(
+        "natsbridge-lazy",
+        &raw,
+        (message, Vec::with_capacity(raw.len() + 64)),
+        |(message, out)| {
+            out.clear();
+            engine::decode_lazily(black_box(message), out);
+        },
+        |(_, out)| out.clone(),
+    ));
     let owned = |name: &str, decode: fn(&Input) -> Vec<Vec<u8>>| {
         Contestant::new(
             name,
