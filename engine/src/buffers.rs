@@ -59,6 +59,11 @@ struct Block {
 }
 
 impl Block {
+    /// The address of its end, which no splitting changes.
+    fn end(&self) -> usize {
+        self.rest.as_ptr() as usize + self.rest.capacity()
+    }
+
     /// Makes room for `len` bytes without an allocation, if it can.
     fn make_room(&mut self, len: usize) -> bool {
         self.rest.capacity() >= len || (self.capacity >= len && self.rest.try_reclaim(self.capacity))
@@ -96,36 +101,21 @@ impl BufferPool {
     /// Hands `write` an empty buffer with room for `len` bytes, and returns what was written. More than `len` may be
     /// written; then the buffer grows, and is not kept.
     pub fn fill(&self, len: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-        match self.try_fill(len, |out| {
+        self.lend(len, |out| {
             write(out);
-            Ok::<_, std::convert::Infallible>(())
-        }) {
-            Ok(((), bytes)) => bytes,
-            Err(never) => match never {},
-        }
+            out.split().freeze()
+        })
     }
 
-    /// The same where `write` may fail, and returns something; what it has written is dropped if it fails.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    pub fn try_fill<T, E>(
-        &self,
-        len: usize,
-        write: impl FnOnce(&mut BytesMut) -> Result<T, E>,
-    ) -> Result<(T, Bytes), E> {
+    /// Lends an empty buffer with room for `len` bytes. What `work` splits off stays; what it leaves in the buffer is
+    /// dropped.
+    pub fn lend<T>(&self, len: usize, work: impl FnOnce(&mut BytesMut) -> T) -> T {
         let mut block = self.take(len);
-        let room = block.rest.capacity();
-        let result = write(&mut block.rest);
-        let grown = block.rest.capacity() > room;
-        let result = match result {
-            Ok(value) => Ok((value, block.rest.split().freeze())),
-            Err(error) => {
-                block.rest.clear();
-                Err(error)
-            }
-        };
-        if !grown {
+        let end = block.end();
+        let result = work(&mut block.rest);
+        block.rest.clear();
+        // A buffer that has grown is another one.
+        if block.end() == end {
             self.put(block);
         }
         result
@@ -237,15 +227,9 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_or_grows_leaves_the_pool_in_order() {
+    fn what_is_left_behind_or_grows_leaves_the_pool_in_order() {
         let pool = BufferPool::new(1 << 20);
-        assert_eq!(
-            pool.try_fill(10, |out| {
-                out.extend_from_slice(b"half");
-                Err::<(), _>("no")
-            }),
-            Err("no")
-        );
+        pool.lend(10, |out| out.extend_from_slice(b"half"));
         assert_eq!(filled(&pool, 3, b'x'), "xxx");
         let grown = pool.fill(10, |out| out.resize(1 << 20, 1));
         assert_eq!(grown.len(), 1 << 20);

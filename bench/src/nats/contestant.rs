@@ -16,11 +16,12 @@ pub struct Contestant {
     window: Arc<Window>,
     payload: Bytes,
     body: Bytes,
-    producer: Producer,
+    /// Away while it runs in a task of its own.
+    producer: Option<Producer>,
     consumer: Consumer,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Producer {
     /// The raw client with a message that is ready.
     Raw(async_nats::Client),
@@ -86,7 +87,7 @@ impl Contestant {
             _ => Producer::Publisher(Box::new(Bridge::connect(url).await?.publisher(&subject).build()?)),
         };
         let window = Arc::new(Window::of(body.len()));
-        Ok(Self { name, window, payload, body, producer, consumer })
+        Ok(Self { name, window, payload, body, producer: Some(producer), consumer })
     }
 
     /// Its name.
@@ -103,7 +104,8 @@ impl Contestant {
         self.window.reset();
         let (window, payload, body) = (Arc::clone(&self.window), self.payload.clone(), self.body.clone());
         let subject = format!("{SUBJECT}.{}", self.name.replace(' ', "-"));
-        let producer = tokio::spawn(produce(self.producer.clone(), messages, window, subject, payload, body));
+        let producer = self.producer.take().ok_or("an earlier round has failed")?;
+        let producer = tokio::spawn(produce(producer, messages, window, subject, payload, body));
         let expected = self.payload.len();
         match &mut self.consumer {
             Consumer::Raw(subscriber) => {
@@ -124,19 +126,20 @@ impl Contestant {
                 }
             }
         }
-        producer.await?
+        self.producer = Some(producer.await??);
+        Ok(())
     }
 }
 
 async fn produce(
-    producer: Producer,
+    mut producer: Producer,
     messages: usize,
     window: Arc<Window>,
     subject: String,
     payload: Bytes,
     body: Bytes,
-) -> Result<(), BoxError> {
-    match producer {
+) -> Result<Producer, BoxError> {
+    match &mut producer {
         Producer::Raw(client) => {
             let subject = async_nats::Subject::from(subject);
             for sent in 0..messages {
@@ -150,12 +153,12 @@ async fn produce(
                 bridge.send(subject.as_str()).binary("reading", payload.clone()).await?;
             }
         }
-        Producer::Publisher(mut publisher) => {
+        Producer::Publisher(publisher) => {
             for sent in 0..messages {
                 window.room(sent).await;
                 publisher.publish(&[PayloadRef::binary("reading", &payload)]).await?;
             }
         }
     }
-    Ok(())
+    Ok(producer)
 }

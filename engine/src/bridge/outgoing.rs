@@ -20,6 +20,9 @@ use crate::payload::Payload;
 use crate::plan::{PlanItem, PlanLimits, plan};
 use crate::timestamp;
 
+/// From how many bytes on a message is written into a buffer that is used again, which it then has for itself.
+pub(super) const POOLED_LEN: usize = 16 << 10;
+
 /// Payloads of one message that are handled without an allocation.
 const INLINE_PAYLOADS: usize = 8;
 
@@ -160,9 +163,17 @@ impl<'a> Outgoing<'a> {
                 expires_at: stored.as_ref().and_then(|stored| stored.uploaded.expires_at()),
             });
         }
-        let mut out = BytesMut::new();
-        encode(self.dialect, &self.fields(), &entries, &mut out);
-        (out.freeze(), sent)
+        let fields = self.fields();
+        let len = encoded_len(self.dialect, &fields, &entries);
+        // A small one gets memory of its own: in a receipt that is kept it would keep a block that others share.
+        let body = if len < POOLED_LEN {
+            let mut out = BytesMut::with_capacity(len);
+            encode(self.dialect, &fields, &entries, &mut out);
+            out.freeze()
+        } else {
+            self.inner.buffers.fill(len, |out| encode(self.dialect, &fields, &entries, out))
+        };
+        (body, sent)
     }
 
     /// The message is measured once more: a store may have broken its word about the length of its URLs.

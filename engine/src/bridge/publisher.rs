@@ -17,9 +17,7 @@ use super::send::{headers, mark_published, publish_error, send};
 use super::{Bridge, subject};
 use crate::base64;
 use crate::buffers::BufferPool;
-use crate::envelope::{
-    Data, Dialect, Metadata, PayloadFields, encode, encoded_len, payload_entry_len,
-};
+use crate::envelope::{Data, Dialect, Metadata, PayloadFields, encode, encoded_len, payload_entry_len};
 use crate::error::Result;
 use crate::payload::{Payload, PayloadRef, dictionary};
 
