@@ -66,25 +66,24 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The next byte after white space, without consuming it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.input.get(self.pos) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
-            self.pos += 1;
+        let byte = *self.input.get(self.pos)?;
+        if byte > b' ' {
+            return Some(byte);
         }
-        None
+        self.pos = skip_space(self.input, self.pos);
+        self.input.get(self.pos).copied()
     }
 
     /// Consumes `byte` after white space, or says that `what` was expected.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Scan<()> {
         if self.take(byte) { Ok(()) } else { self.fail(what) }
     }
 
     /// Consumes `byte` after white space if it is next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.pos += usize::from(found);
@@ -120,6 +119,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The input must end here, but for white space.
+    #[inline(always)]
     pub(crate) fn end(&mut self) -> Scan<()> {
         match self.peek() {
             None => Ok(()),
@@ -128,6 +128,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The type of the next value, which is not consumed.
+    #[inline(always)]
     pub(crate) fn kind(&mut self) -> Scan<Kind> {
         match self.peek() {
             Some(b'"') => Ok(Kind::String),
@@ -153,22 +154,35 @@ impl<'a, L: Level> Scanner<'a, L> {
     pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
         self.pos += self.level.special(&self.input[start..]);
-        if self.input.get(self.pos) == Some(&b'"') {
+        let escaped = if self.input.get(self.pos) == Some(&b'"') {
             self.pos += 1;
-            return Ok(RawString { range: start..self.pos - 1, escaped: false });
-        }
-        self.rest_of_unusual_string(start)
+            false
+        } else {
+            self.rest_of_unusual_string()?
+        };
+        Ok(RawString { range: start..self.pos - 1, escaped })
     }
 
-    /// Goes on where a string that began at `start` has something else than plain ASCII.
+    /// Consumes the rest of a string, from behind its opening quote, if it is plain ASCII of exactly `len` bytes.
+    #[inline(always)]
+    pub(crate) fn skip_plain(&mut self, len: usize) -> Option<Range<usize>> {
+        let range = self.pos..self.pos + len;
+        if self.input.get(range.end) != Some(&b'"') || self.level.special(&self.input[range.clone()]) != len {
+            return None;
+        }
+        self.pos = range.end + 1;
+        Some(range)
+    }
+
+    /// Goes on to the end of a string where it has something else than plain ASCII; whether that are escapes.
     #[inline(never)]
-    fn rest_of_unusual_string(&mut self, start: usize) -> Scan<RawString> {
+    fn rest_of_unusual_string(&mut self) -> Scan<bool> {
         let mut escaped = false;
         loop {
             match self.input.get(self.pos) {
                 Some(b'"') => {
                     self.pos += 1;
-                    return Ok(RawString { range: start..self.pos - 1, escaped });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -237,6 +251,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// A number, by RFC 8259's grammar; any length and magnitude.
+    #[inline(always)]
     pub(crate) fn number(&mut self) -> Scan<Range<usize>> {
         self.peek();
         let start = self.pos;
@@ -263,11 +278,13 @@ impl<'a, L: Level> Scanner<'a, L> {
         Ok(start..self.pos)
     }
 
+    #[inline(always)]
     fn digits(&mut self) {
         let rest = &self.input[self.pos..];
         self.pos += rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     }
 
+    #[inline(always)]
     fn some_digits(&mut self) -> Scan<()> {
         let start = self.pos;
         self.digits();
@@ -275,6 +292,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// `true`, `false` or `null`.
+    #[inline(always)]
     pub(crate) fn literal(&mut self) -> Scan<()> {
         self.peek();
         for word in [b"true".as_slice(), b"false", b"null"] {
@@ -345,7 +363,21 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.value(depth).map(|_| ())
     }
 
+    /// A key as nearly all are: short, plain, next, and with its colon behind it. Consumes both; its range.
+    #[inline(always)]
+    pub(crate) fn compact_key(&mut self) -> Option<Range<usize>> {
+        let (&quote, rest) = self.input.get(self.pos..)?.split_first()?;
+        let len = self.level.special_soon(rest.first_chunk()?)?;
+        if quote != b'"' || rest.get(len) != Some(&b'"') || rest.get(len + 1) != Some(&b':') {
+            return None;
+        }
+        let start = self.pos + 1;
+        self.pos = start + len + 2;
+        Some(start..start + len)
+    }
+
     /// A key and its colon.
+    #[inline(always)]
     pub(crate) fn key(&mut self) -> Scan<RawString> {
         if self.peek() != Some(b'"') {
             return self.fail("expected a key");
@@ -354,6 +386,13 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.expect(b':', "expected a colon after the key")?;
         Ok(key)
     }
+}
+
+/// The first position from `pos` on that is no white space. By value, so that a scanner can stay in registers.
+#[inline(never)]
+fn skip_space(input: &[u8], pos: usize) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    pos + input[pos..].iter().take_while(|byte| is_space(byte)).count()
 }
 
 /// Checks that `text` is one JSON value of at most [`MAX_DEPTH`], and nothing else.

@@ -11,14 +11,16 @@
 //! 1704.00605), with one step less; so is the end of the decoder. Its classes are described at [`Classes`]. What is shorter
 //! than a vector passes through a buffer on the stack.
 
+use std::arch::asm;
 use std::arch::x86_64::{
     __m256i, _mm_loadu_si128, _mm_storeu_si128, _mm256_add_epi8, _mm256_and_si256,
     _mm256_broadcastsi128_si256, _mm256_castsi256_si128, _mm256_cmpeq_epi8, _mm256_cmpgt_epi8,
     _mm256_extracti128_si256, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_min_epu8,
-    _mm256_movemask_epi8, _mm256_mulhi_epu16, _mm256_mullo_epi16, _mm256_or_si256, _mm256_set_m128i,
-    _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16,
-    _mm256_storeu_si256, _mm256_sub_epi8, _mm256_subs_epu8, _mm256_xor_si256,
+    _mm256_movemask_epi8, _mm256_mullo_epi16, _mm256_or_si256, _mm256_set_m128i, _mm256_set1_epi8,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi16, _mm256_storeu_si256,
+    _mm256_sub_epi8, _mm256_subs_epu8, _mm256_xor_si256,
 };
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use super::super::scalar::{Alphabet, STANDARD, sextet};
@@ -75,13 +77,21 @@ pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
 struct Letters {
     spread: __m256i,
     shifts: __m256i,
+    to_high: __m256i,
+    to_low: __m256i,
 }
 
 impl Letters {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn new() -> Self {
-        Self { spread: both_lanes(&SPREAD), shifts: both_lanes(&LETTER_SHIFTS) }
+        // Were this factor known, the compiler would turn the multiplication into three shifts and permutations.
+        Self {
+            spread: both_lanes(&SPREAD),
+            shifts: both_lanes(&LETTER_SHIFTS),
+            to_high: _mm256_set1_epi32(0x0400_0040),
+            to_low: _mm256_set1_epi32(black_box(0x0100_0010)),
+        }
     }
 
     /// The letters of the 12 bytes at the start of each lane.
@@ -93,10 +103,10 @@ impl Letters {
         let spread = _mm256_shuffle_epi8(bytes, self.spread);
         // high     0000cccc cc000000 aaaaaa00 00000000 -> 00000000 00cccccc 00000000 00aaaaaa, by multiplication
         let high = _mm256_and_si256(spread, _mm256_set1_epi32(0x0FC0_FC00));
-        let high = _mm256_mulhi_epu16(high, _mm256_set1_epi32(0x0400_0040));
+        let high = multiply_high(high, self.to_high);
         // low      00000000 00dddddd 000000bb bbbb0000 -> 00dddddd 00000000 00bbbbbb 00000000
         let low = _mm256_and_si256(spread, _mm256_set1_epi32(0x003F_03F0));
-        let low = _mm256_mullo_epi16(low, _mm256_set1_epi32(0x0100_0010));
+        let low = _mm256_mullo_epi16(low, self.to_low);
         let sextets = _mm256_or_si256(high, low);
         // 0 for A to Z, 1 for a to z, 2 to 11 for the digits, 12 and 13 for the last two: one more than what is above
         // 51, but for A to Z.
@@ -104,6 +114,27 @@ impl Letters {
         let row = _mm256_sub_epi8(above, _mm256_cmpgt_epi8(sextets, _mm256_set1_epi8(25)));
         _mm256_add_epi8(sextets, _mm256_shuffle_epi8(self.shifts, row))
     }
+}
+
+/// The upper halves of the products of 16-bit numbers.
+///
+/// As an intrinsic, the compiler (LLVM 22) takes it apart, since it knows which bits are zero, and puts seven instructions in
+/// its place: measured, half the speed of the whole encoder.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn multiply_high(left: __m256i, right: __m256i) -> __m256i {
+    let product;
+    // SAFETY: the instruction reads two registers and writes a third; it is part of AVX2.
+    unsafe {
+        asm!(
+            "vpmulhuw {product}, {left}, {right}",
+            left = in(ymm_reg) left,
+            right = in(ymm_reg) right,
+            product = lateout(ymm_reg) product,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    product
 }
 
 /// For each byte of a lane, which of its 12 it is.

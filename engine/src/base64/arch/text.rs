@@ -16,6 +16,14 @@ pub(crate) unsafe trait Level: Copy + fmt::Debug {
     /// length where there is none.
     fn special(self, text: &[u8]) -> usize;
 
+    /// The same for text of up to 16 bytes: shorter to do, where the text is likely to be short. `None` if there is no
+    /// such byte in it.
+    #[inline(always)]
+    fn special_soon(self, text: &[u8; 16]) -> Option<usize> {
+        let found = baseline::specials(text);
+        if found == 0 { None } else { Some(found.trailing_zeros() as usize) }
+    }
+
     /// Copies a text of any bytes, and tells whether a JSON string may hold them as they are: no quote, no
     /// backslash, no control character.
     ///
