@@ -63,9 +63,6 @@ impl Round {
     }
 }
 
-fn process_cpu() -> Duration {
-    ProcessTime::now().as_duration()
-}
 
 /// Runs one round of a contestant.
 ///
