@@ -85,14 +85,14 @@ pub fn measure(
     Ok(rows)
 }
 
-fn time(contestant: &mut Contestant, times: u64) -> Duration {
+pub(crate) fn time(contestant: &mut Contestant, times: u64) -> Duration {
     let begun = ThreadTime::now();
     contestant.run(times);
     begun.elapsed()
 }
 
 /// How many operations fill a turn.
-fn times_in(contestant: &mut Contestant, turn: Duration) -> u64 {
+pub(crate) fn times_in(contestant: &mut Contestant, turn: Duration) -> u64 {
     let mut times = 1;
     loop {
         let spent = time(contestant, times);

@@ -1,10 +1,11 @@
 //! A nats-server of our own on a free port, ended with its handle.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::BoxError;
+use crate::measure::icount::which;
 
 /// A running server.
 #[derive(Debug)]
@@ -13,13 +14,15 @@ pub struct NatsServer {
     port: u16,
 }
 
-/// The server's program: `NATS_SERVER_BIN`, else the one on the path.
+/// The server's program: `NATS_SERVER_BIN`, the one on the path, or the one that the scripts have installed.
 pub(super) fn binary() -> Option<PathBuf> {
     if let Some(path) = std::env::var_os("NATS_SERVER_BIN") {
         return Some(path.into());
     }
-    let paths = std::env::var_os("PATH")?;
-    std::env::split_paths(&paths).map(|dir| dir.join("nats-server")).find(|path| path.is_file())
+    which("nats-server").or_else(|| {
+        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.cache/nats-venv/bin/nats-server");
+        installed.is_file().then_some(installed)
+    })
 }
 
 impl NatsServer {
@@ -28,7 +31,8 @@ impl NatsServer {
     /// # Errors
     /// If there is no `nats-server` to be found, or it does not listen within ten seconds.
     pub fn start() -> Result<Self, BoxError> {
-        let program = binary().ok_or("no nats-server: set NATS_SERVER_BIN")?;
+        let program =
+            binary().ok_or("there is no nats-server (NATS_SERVER_BIN, or scripts/test.sh installs one)")?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", &port.to_string()])

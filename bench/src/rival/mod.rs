@@ -2,6 +2,7 @@
 
 pub mod borrowed;
 pub mod naive;
+pub mod port;
 #[cfg(feature = "rivals")]
 pub mod simd;
 #[cfg(feature = "rivals")]

@@ -62,7 +62,9 @@ impl Port {
         let child = Command::new(program).arg(&script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         let mut child = child.map_err(|error| format!("{program} does not start: {error}"))?;
         match (child.stdin.take(), child.stdout.take()) {
-            (Some(requests), Some(answers)) => Ok(Self { child, requests, answers: BufReader::new(answers), folder }),
+            (Some(requests), Some(answers)) => {
+                Ok(Self { child, requests, answers: BufReader::new(answers), folder })
+            }
             _ => Err(format!("{program} has no pipes")),
         }
     }
@@ -87,7 +89,10 @@ impl Port {
     /// It does not answer.
     pub fn run(&mut self, name: &str, operation: &str, times: u64) -> Result<Duration, String> {
         let answer = self.ask(&json!({"run": name, "op": operation, "times": times}))?;
-        answer["ns"].as_f64().map(|ns| Duration::from_nanos(ns as u64)).ok_or_else(|| format!("no time: {answer}"))
+        answer["ns"]
+            .as_f64()
+            .map(|ns| Duration::from_nanos(ns as u64))
+            .ok_or_else(|| format!("no time: {answer}"))
     }
 
     fn ask(&mut self, request: &Value) -> Result<Value, String> {
