@@ -17,6 +17,9 @@ pub(crate) struct ScanError {
 
 pub(crate) type Scan<T> = Result<T, ScanError>;
 
+/// The length of a UUID's text.
+const ID_LEN: usize = 36;
+
 /// A string's content, between the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawString {
@@ -153,7 +156,33 @@ impl<'a, L: Level> Scanner<'a, L> {
     #[inline(always)]
     pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
-        self.pos += self.level.special(&self.input[start..]);
+        let len = self.level.special(&self.input[start..]);
+        self.rest_of_string_from(start, len)
+    }
+
+    /// The same for a string that is likely to be an id, or empty.
+    ///
+    /// Where it is, the position behind it is known by comparisons whose outcome the processor foresees, so that it goes
+    /// on there at once; the result of a search would have to be awaited.
+    #[inline(always)]
+    pub(crate) fn rest_of_id(&mut self) -> Scan<RawString> {
+        let start = self.pos;
+        if self.input.get(start) == Some(&b'"') {
+            self.pos = start + 1;
+            return Ok(RawString { range: start..start, escaped: false });
+        }
+        let len = self.level.special(&self.input[start..]);
+        if self.input.get(start + ID_LEN) == Some(&b'"') && len == ID_LEN {
+            self.pos = start + ID_LEN + 1;
+            return Ok(RawString { range: start..start + ID_LEN, escaped: false });
+        }
+        self.rest_of_string_from(start, len)
+    }
+
+    /// The same for a string that begins at `start` with `len` bytes of plain ASCII.
+    #[inline(always)]
+    fn rest_of_string_from(&mut self, start: usize, len: usize) -> Scan<RawString> {
+        self.pos = start + len;
         let escaped = if self.input.get(self.pos) == Some(&b'"') {
             self.pos += 1;
             false
@@ -161,17 +190,6 @@ impl<'a, L: Level> Scanner<'a, L> {
             self.rest_of_unusual_string()?
         };
         Ok(RawString { range: start..self.pos - 1, escaped })
-    }
-
-    /// Consumes the rest of a string, from behind its opening quote, if it is plain ASCII of exactly `len` bytes.
-    #[inline(always)]
-    pub(crate) fn skip_plain(&mut self, len: usize) -> Option<Range<usize>> {
-        let range = self.pos..self.pos + len;
-        if self.input.get(range.end) != Some(&b'"') || self.level.special(&self.input[range.clone()]) != len {
-            return None;
-        }
-        self.pos = range.end + 1;
-        Some(range)
     }
 
     /// Goes on to the end of a string where it has something else than plain ASCII; whether that are escapes.
