@@ -399,16 +399,12 @@ pub(crate) fn check_decode(text: &[u8], splits: &[u8]) {
         let got = got.map(|()| out[4..].to_vec());
         assert_eq!(decode_in_pieces_by(codec, &pieces(text, splits)), got, "{} in pieces", shown());
         // Into a slice of the very size, with a guard behind it.
-        let len = expected.as_ref().map_or(base64::max_decoded_len(text.len()), Vec::len);
+        let len = expected.as_ref().map_or_else(|_| base64::max_decoded_len(text.len()), Vec::len);
         let mut room = vec![b'#'; len + 64];
         let got_len = codec.decode_into(text, &mut room[..len]);
         assert_eq!(got_len.map(|len| room[..len].to_vec()), got, "{} into a slice", shown());
         assert!(room[len..].iter().all(|&byte| byte == b'#'), "beyond the slice: {}", shown());
     }
-}
-
-pub(crate) fn decode_in_pieces(pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
-    decode_in_pieces_by(Codec::new(), pieces)
 }
 
 pub(crate) fn decode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
@@ -436,10 +432,6 @@ pub(crate) fn check_encode(bytes: &[u8], splits: &[u8]) {
         assert_eq!(text, expected.as_bytes(), "into a slice by {tier}");
         assert!(guard.iter().all(|&byte| byte == b'#'), "beyond the slice by {tier}");
     }
-}
-
-pub(crate) fn encode_in_pieces(pieces: &[&[u8]]) -> BytesMut {
-    encode_in_pieces_by(Codec::new(), pieces)
 }
 
 pub(crate) fn encode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> BytesMut {
