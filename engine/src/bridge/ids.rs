@@ -92,42 +92,57 @@ impl Ids {
     }
 }
 
-/// Writes the time; only the milliseconds where the second is the one of the last call.
+/// A time as it is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timestamp([u8; TIMESTAMP_LEN]);
+
+/// `2024-01-15T10:30:00.123Z`
+const TIMESTAMP_LEN: usize = 24;
+
+impl Timestamp {
+    pub(super) fn as_str(&self) -> &str {
+        // Digits and punctuation, so this cannot fail.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// Writes times; only the milliseconds where the second is that of the last one.
 #[derive(Debug, Clone)]
 pub(super) struct Clock {
     second: u64,
-    text: String,
+    text: Timestamp,
 }
 
 impl Clock {
     pub(super) fn new() -> Self {
-        Self { second: 0, text: timestamp::format(UNIX_EPOCH) }
+        Self { second: 0, text: Self::format(UNIX_EPOCH) }
     }
 
-    /// The text of the last call, or of 1970; all are of the same length.
-    pub(super) fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The text of `now`, as [`timestamp::format`] writes it.
-    pub(super) fn text(&mut self, now: SystemTime) -> &str {
+    /// `now` as [`timestamp::format`] writes it.
+    pub(super) fn text(&mut self, now: SystemTime) -> Timestamp {
         let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        // `…:SS.mmmZ`: the milliseconds are the three digits before the last letter.
-        let digits_at = self.text.len().saturating_sub("000Z".len());
-        if since.as_secs() == self.second && since.as_secs() != 0 {
+        if since.as_secs() == self.second && self.second != 0 {
             let millis = since.subsec_millis();
-            let digits =
-                [millis / 100, millis / 10 % 10, millis % 10].map(|digit| char::from(b'0' + digit as u8));
-            self.text.truncate(digits_at);
-            self.text.extend(digits);
-            self.text.push('Z');
+            let digits = [millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8);
+            // `…:SS.mmmZ`: the three digits before the last letter.
+            self.text.0[TIMESTAMP_LEN - 4..TIMESTAMP_LEN - 1].copy_from_slice(&digits);
         } else {
-            self.second = since.as_secs();
-            self.text = timestamp::format(now);
+            // The end of what can be written is no second like others.
+            self.second = if since.as_secs() < LAST_SECOND { since.as_secs() } else { 0 };
+            self.text = Self::format(now);
         }
-        &self.text
+        self.text
+    }
+
+    fn format(time: SystemTime) -> Timestamp {
+        let text = timestamp::format(time);
+        // Its length never changes: years have four digits.
+        Timestamp(text.as_bytes().try_into().unwrap_or([b'0'; TIMESTAMP_LEN]))
     }
 }
+
+/// That of the last time with a year of four digits.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 #[cfg(test)]
 mod tests {
@@ -153,7 +168,7 @@ mod tests {
             300_000_000_000_777,
         ] {
             let time = UNIX_EPOCH + Duration::from_millis(millis);
-            assert_eq!(clock.text(time), timestamp::format(time));
+            assert_eq!(clock.text(time).as_str(), timestamp::format(time));
         }
     }
 

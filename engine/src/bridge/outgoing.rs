@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::draft::Draft;
-use super::ids::Id;
+use super::ids::{Id, Timestamp};
 use super::receipt::SentPayload;
 use super::uploads::{Stored, link_metadata};
 use super::{Inner, subject};
@@ -19,7 +19,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::link::LinkStore;
 use crate::payload::Payload;
 use crate::plan::{PlanItem, PlanLimits, plan};
-use crate::timestamp;
 
 /// From how many bytes on a message is written into a buffer that is used again, which it then has for itself.
 pub(super) const POOLED_LEN: usize = 16 << 10;
@@ -35,7 +34,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) draft: &'a Draft,
     correlation_id: &'a str,
     msg_id: Id,
-    timestamp: String,
+    timestamp: Timestamp,
     pub(super) payloads: &'a [Payload],
     /// One id for each payload.
     ids: SmallVec<[Id; INLINE_PAYLOADS]>,
@@ -126,7 +125,7 @@ impl<'a> Outgoing<'a> {
             draft,
             correlation_id: draft.correlation_id.as_ref().map(Id::as_str).unwrap_or_default(),
             msg_id: draft.msg_id.clone().unwrap_or_else(Id::new),
-            timestamp: timestamp::format(SystemTime::now()),
+            timestamp: inner.timestamp(),
             payloads: &draft.payloads,
             ids: draft.payloads.iter().map(|_| Id::new()).collect(),
         }
@@ -140,7 +139,13 @@ impl<'a> Outgoing<'a> {
     }
 
     fn fields(&self) -> MessageFields<'_> {
-        message_fields(self.inner, self.draft, self.correlation_id, self.msg_id.as_str(), &self.timestamp)
+        message_fields(
+            self.inner,
+            self.draft,
+            self.correlation_id,
+            self.msg_id.as_str(),
+            self.timestamp.as_str(),
+        )
     }
 
     fn entry<'p>(
@@ -234,7 +239,10 @@ impl<'a> Outgoing<'a> {
         let data_len: u64 = entries.iter().map(|entry| entry.data.size()).sum();
         let body = if data_len < POOLED_LEN as u64 {
             // Memory of its own: in a receipt that is kept it would keep a block that others share.
-            let mut out = BytesMut::new();
+            // Enough for fields of usual lengths, which then need not be measured.
+            let text_len = base64::encoded_len(data_len as usize);
+            let mut out =
+                BytesMut::with_capacity(2 * MESSAGE_FRAME + PAYLOAD_FRAME * entries.len() + text_len);
             encode(self.dialect, &fields, &entries, &mut out);
             out.freeze()
         } else {

@@ -68,10 +68,11 @@ impl PublisherBuilder {
         let inner = &bridge.inner;
         let headers = headers(inner, &draft)?;
         let (dialect, threshold) = Outgoing::rules(inner, &draft);
-        let (clock, ids) = (Clock::new(), Ids::new());
+        let (mut clock, ids) = (Clock::new(), Ids::new());
+        let time = clock.text(SystemTime::UNIX_EPOCH);
         let id = Id::new();
         // Without the correlation id, which may differ from message to message.
-        let fields = message_fields(inner, &draft, "", id.as_str(), clock.as_str());
+        let fields = message_fields(inner, &draft, "", id.as_str(), time.as_str());
         let base_len = max_len(&fields).saturating_add(subject::headers_len(&headers));
         let subject = Subject::from(draft.subject.as_str());
         let pool = BufferPool::new(buffer_bytes);
@@ -251,30 +252,33 @@ impl Publisher {
             correlation_id = correlation_id.as_str(),
             subject = self.subject.as_str()
         );
-        async move {
-            let msg_id = self.ids.next();
-            let Some(max_len) = self.max_len(&correlation_id, payloads) else {
-                return self.send(correlation_id, msg_id, payloads).await;
-            };
-            if !self.pool.has_room(max_len) {
-                self.bridge.inner.client.flush().await.map_err(|error| {
-                    Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
-                })?;
-            }
-            let body = self.encode(&correlation_id, &msg_id, max_len, payloads);
-            let message_len = body.len();
-            mark_published(&self.bridge.inner);
-            let (client, subject) = (&self.bridge.inner.client, self.subject.clone());
-            let published = if self.headers.is_empty() {
-                client.publish(subject, body).await
-            } else {
-                client.publish_with_headers(subject, self.headers.clone(), body).await
-            };
-            published.map_err(publish_error)?;
-            Ok(Published { correlation_id, msg_id, message_len, receipt: None })
+        if span.is_none() {
+            return self.publish_now(correlation_id, payloads).await;
         }
-        .instrument(span)
-        .await
+        self.publish_now(correlation_id, payloads).instrument(span).await
+    }
+
+    async fn publish_now(&mut self, correlation_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
+        let msg_id = self.ids.next();
+        let Some(max_len) = self.max_len(&correlation_id, payloads) else {
+            return self.send(correlation_id, msg_id, payloads).await;
+        };
+        if !self.pool.has_room(max_len) {
+            self.bridge.inner.client.flush().await.map_err(|error| {
+                Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
+            })?;
+        }
+        let body = self.encode(&correlation_id, &msg_id, max_len, payloads);
+        let message_len = body.len();
+        mark_published(&self.bridge.inner);
+        let (client, subject) = (&self.bridge.inner.client, self.subject.clone());
+        let published = if self.headers.is_empty() {
+            client.publish(subject, body).await
+        } else {
+            client.publish_with_headers(subject, self.headers.clone(), body).await
+        };
+        published.map_err(publish_error)?;
+        Ok(Published { correlation_id, msg_id, message_len, receipt: None })
     }
 
     /// The message with all payloads in it.
@@ -297,7 +301,8 @@ impl Publisher {
             .collect();
         let timestamp = self.clock.text(SystemTime::now());
         let (correlation_id, msg_id) = (correlation_id.as_str(), msg_id.as_str());
-        let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
+        let fields =
+            message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp.as_str());
         self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
     }
 
