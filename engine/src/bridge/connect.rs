@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::ConnectOptions;
@@ -11,7 +11,6 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::events::Events;
-use super::ids::Clock;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::buffers::BufferPool;
@@ -291,7 +290,6 @@ impl BridgeBuilder {
                 parallel_downloads: self.parallel_downloads,
                 buffers: BufferPool::new(self.buffer_bytes),
                 confirmations: Semaphore::new(MAX_CONFIRMATIONS),
-                clock: Mutex::new(Clock::new()),
                 published: AtomicBool::new(false),
                 connects,
             }),

@@ -1,12 +1,10 @@
-//! Ids of messages and payloads, and the time that a message is written at.
+//! Ids of messages and payloads.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-use crate::timestamp;
 
 /// An id: a new UUID, which is kept in place, or what the caller gave.
 #[derive(Clone)]
@@ -92,85 +90,9 @@ impl Ids {
     }
 }
 
-/// A time as it is written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Timestamp([u8; TIMESTAMP_LEN]);
-
-/// `2024-01-15T10:30:00.123Z`
-const TIMESTAMP_LEN: usize = 24;
-
-impl Timestamp {
-    pub(super) fn as_str(&self) -> &str {
-        // Digits and punctuation, so this cannot fail.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-/// Writes times; only the milliseconds where the second is that of the last one.
-#[derive(Debug, Clone)]
-pub(super) struct Clock {
-    second: u64,
-    text: Timestamp,
-}
-
-impl Clock {
-    pub(super) fn new() -> Self {
-        Self { second: 0, text: Self::format(UNIX_EPOCH) }
-    }
-
-    /// `now` as [`timestamp::format`] writes it.
-    pub(super) fn text(&mut self, now: SystemTime) -> Timestamp {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        if since.as_secs() == self.second && self.second != 0 {
-            let millis = since.subsec_millis();
-            let digits = [millis / 100, millis / 10 % 10, millis % 10].map(|digit| b'0' + digit as u8);
-            // `…:SS.mmmZ`: the three digits before the last letter.
-            self.text.0[TIMESTAMP_LEN - 4..TIMESTAMP_LEN - 1].copy_from_slice(&digits);
-        } else {
-            // The end of what can be written is no second like others.
-            self.second = if since.as_secs() < LAST_SECOND { since.as_secs() } else { 0 };
-            self.text = Self::format(now);
-        }
-        self.text
-    }
-
-    fn format(time: SystemTime) -> Timestamp {
-        let text = timestamp::format(time);
-        // Its length never changes: years have four digits.
-        Timestamp(text.as_bytes().try_into().unwrap_or([b'0'; TIMESTAMP_LEN]))
-    }
-}
-
-/// That of the last time with a year of four digits.
-const LAST_SECOND: u64 = 253_402_300_799;
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn the_clock_writes_what_the_formatter_writes() {
-        let mut clock = Clock::new();
-        for millis in [
-            0,
-            999,
-            1_705_314_600_123,
-            1_705_314_600_123,
-            1_705_314_600_007,
-            1_705_314_600_999,
-            1_705_314_601_000,
-            1_705_314_600_040,
-            253_402_300_799_999,
-            253_402_300_799_000,
-            300_000_000_000_000,
-            300_000_000_000_777,
-        ] {
-            let time = UNIX_EPOCH + Duration::from_millis(millis);
-            assert_eq!(clock.text(time).as_str(), timestamp::format(time));
-        }
-    }
 
     #[test]
     fn made_ids_are_different_lower_case_uuids() {

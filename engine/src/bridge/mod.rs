@@ -23,14 +23,13 @@ mod uploads;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 pub use self::connect::BridgeBuilder;
 pub use self::events::{Counters, Events};
-use self::ids::{Clock, Timestamp};
 pub use self::publisher::{Published, Publisher, PublisherBuilder};
 pub use self::receipt::{Delivery, Receipt, SentPayload};
 pub use self::receive::{Message, ReceivedPayload, Subscription};
@@ -101,18 +100,10 @@ pub(crate) struct Inner {
     buffers: BufferPool,
     /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.
     confirmations: Semaphore,
-    clock: Mutex<Clock>,
     /// Whether anything was published since the last flush.
     published: AtomicBool,
     /// The connections made when everything was last known to have arrived.
     connects: AtomicU64,
-}
-
-impl Inner {
-    /// The time, as it is written.
-    fn timestamp(&self) -> Timestamp {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner).text(SystemTime::now())
-    }
 }
 
 impl Bridge {

@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::draft::Draft;
-use super::ids::{Id, Timestamp};
+use super::ids::Id;
 use super::receipt::SentPayload;
 use super::uploads::{Stored, link_metadata};
 use super::{Inner, subject};
@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::link::LinkStore;
 use crate::payload::Payload;
 use crate::plan::{PlanItem, PlanLimits, plan};
+use crate::timestamp;
 
 /// From how many bytes on a message is written into a buffer that is used again, which it then has for itself.
 pub(super) const POOLED_LEN: usize = 16 << 10;
@@ -34,7 +35,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) draft: &'a Draft,
     correlation_id: &'a str,
     msg_id: Id,
-    timestamp: Timestamp,
+    timestamp: [u8; timestamp::LEN],
     pub(super) payloads: &'a [Payload],
     /// One id for each payload.
     ids: SmallVec<[Id; INLINE_PAYLOADS]>,
@@ -118,6 +119,8 @@ const PAYLOAD_FRAME: usize = 256;
 impl<'a> Outgoing<'a> {
     pub(super) fn new(inner: &'a Inner, draft: &'a Draft) -> Self {
         let (dialect, threshold) = Self::rules(inner, draft);
+        let mut timestamp = [0; timestamp::LEN];
+        timestamp::format_into(SystemTime::now(), &mut timestamp);
         Self {
             dialect,
             threshold,
@@ -125,7 +128,7 @@ impl<'a> Outgoing<'a> {
             draft,
             correlation_id: draft.correlation_id.as_ref().map(Id::as_str).unwrap_or_default(),
             msg_id: draft.msg_id.clone().unwrap_or_else(Id::new),
-            timestamp: inner.timestamp(),
+            timestamp,
             payloads: &draft.payloads,
             ids: draft.payloads.iter().map(|_| Id::new()).collect(),
         }

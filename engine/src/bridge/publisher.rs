@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use tracing::Instrument as _;
 
 use super::draft::Draft;
-use super::ids::{Clock, Id, Ids};
+use super::ids::{Id, Ids};
 use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_len, message_fields};
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
@@ -19,6 +19,7 @@ use crate::buffers::BufferPool;
 use crate::envelope::{Dialect, PayloadFields, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Payload, PayloadRef, dictionary};
+use crate::timestamp;
 
 /// What a [`Publisher`]'s messages have in common; [`build`](Self::build) makes the publisher.
 #[must_use = "nothing happens before `build`"]
@@ -68,11 +69,12 @@ impl PublisherBuilder {
         let inner = &bridge.inner;
         let headers = headers(inner, &draft)?;
         let (dialect, threshold) = Outgoing::rules(inner, &draft);
-        let (mut clock, ids) = (Clock::new(), Ids::new());
-        let time = clock.text(SystemTime::UNIX_EPOCH);
+        let ids = Ids::new();
+        let mut place = [0; timestamp::LEN];
+        let time = timestamp::format_into(SystemTime::UNIX_EPOCH, &mut place);
         let id = Id::new();
         // Without the correlation id, which may differ from message to message.
-        let fields = message_fields(inner, &draft, "", id.as_str(), time.as_str());
+        let fields = message_fields(inner, &draft, "", id.as_str(), time);
         let base_len = max_len(&fields).saturating_add(subject::headers_len(&headers));
         let subject = Subject::from(draft.subject.as_str());
         let pool = BufferPool::new(buffer_bytes);
@@ -86,7 +88,6 @@ impl PublisherBuilder {
             threshold,
             base_len,
             ids,
-            clock,
             pool,
             buffer_bytes,
             scratch,
@@ -149,7 +150,6 @@ pub struct Publisher {
     /// The most that a message can be long without its payloads and its correlation id, headers included.
     base_len: usize,
     ids: Ids,
-    clock: Clock,
     pool: BufferPool,
     buffer_bytes: usize,
     /// For JSON.
@@ -299,10 +299,11 @@ impl Publisher {
                 fields
             })
             .collect();
-        let timestamp = self.clock.text(SystemTime::now());
+        let mut place = [0; timestamp::LEN];
+        let timestamp = timestamp::format_into(SystemTime::now(), &mut place);
         let (correlation_id, msg_id) = (correlation_id.as_str(), msg_id.as_str());
         let fields =
-            message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp.as_str());
+            message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
         self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
     }
 
@@ -343,7 +344,6 @@ impl Clone for Publisher {
             threshold: self.threshold,
             base_len: self.base_len,
             ids: Ids::new(),
-            clock: self.clock.clone(),
             pool: BufferPool::new(self.buffer_bytes),
             buffer_bytes: self.buffer_bytes,
             scratch: Vec::new(),
