@@ -17,8 +17,8 @@ use bytes::{Bytes, BytesMut};
 /// *all* its pieces is dropped, so a piece that is kept for long is better copied.
 ///
 /// # Limits
-/// The pool holds on to at most the number of bytes that it was made with, whether they are in use or waiting, and drops
-/// its handle to the block that was used longest ago when there would be more. That bounds what it keeps, not what may
+/// The pool holds on to at most the number of bytes that it was made with, or to one block if that is larger, whether they
+/// are in use or waiting, and drops its handle to the block that was used longest ago when there would be more. That bounds what it keeps, not what may
 /// be in flight: a request is always served, by a new allocation if it must.
 ///
 /// # Cost
@@ -59,6 +59,11 @@ struct Block {
 }
 
 impl Block {
+    /// The address of its end, which no splitting changes.
+    fn end(&self) -> usize {
+        self.rest.as_ptr() as usize + self.rest.capacity()
+    }
+
     /// Makes room for `len` bytes without an allocation, if it can.
     fn make_room(&mut self, len: usize) -> bool {
         self.rest.capacity() >= len || (self.capacity >= len && self.rest.try_reclaim(self.capacity))
@@ -93,71 +98,75 @@ impl BufferPool {
         self.lock().bytes
     }
 
+    /// Whether a request of `len` bytes can be served without holding on to more than the limit: by a buffer that is free,
+    /// or by a new one that there is still room for.
+    pub fn has_room(&self, len: usize) -> bool {
+        let mut held = self.lock();
+        held.bytes + self.capacity_for(len) <= self.max_bytes || self.find(&mut held, len).is_some()
+    }
+
     /// Hands `write` an empty buffer with room for `len` bytes, and returns what was written. More than `len` may be
     /// written; then the buffer grows, and is not kept.
     pub fn fill(&self, len: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
-        match self.try_fill(len, |out| {
+        self.lend(len, |out| {
             write(out);
-            Ok::<_, std::convert::Infallible>(())
-        }) {
-            Ok(((), bytes)) => bytes,
-            Err(never) => match never {},
-        }
+            out.split().freeze()
+        })
     }
 
-    /// The same where `write` may fail, and returns something; what it has written is dropped if it fails.
-    ///
-    /// # Errors
-    /// Those of `write`.
-    pub fn try_fill<T, E>(
-        &self,
-        len: usize,
-        write: impl FnOnce(&mut BytesMut) -> Result<T, E>,
-    ) -> Result<(T, Bytes), E> {
+    /// Lends an empty buffer with room for `len` bytes. What `work` splits off stays; what it leaves in the buffer is
+    /// dropped.
+    pub fn lend<T>(&self, len: usize, work: impl FnOnce(&mut BytesMut) -> T) -> T {
         let mut block = self.take(len);
-        let room = block.rest.capacity();
-        let result = write(&mut block.rest);
-        let grown = block.rest.capacity() > room;
-        let result = match result {
-            Ok(value) => Ok((value, block.rest.split().freeze())),
-            Err(error) => {
-                block.rest.clear();
-                Err(error)
-            }
-        };
-        if !grown {
+        let end = block.end();
+        let result = work(&mut block.rest);
+        block.rest.clear();
+        // A buffer that has grown is another one.
+        if block.end() == end {
             self.put(block);
         }
         result
     }
 
     fn take(&self, len: usize) -> Block {
-        let fits = |block: &Block| block.capacity <= len.saturating_mul(WASTE).max(self.block_len);
         {
             let mut held = self.lock();
-            let count = held.blocks.len();
-            let latest = (count.saturating_sub(LATEST)..count).rev();
-            let others = 0..count.saturating_sub(LATEST);
-            let mut order = latest.chain(others);
-            let found = order.find(|&at| fits(&held.blocks[at]) && held.blocks[at].make_room(len));
+            let found = self.find(&mut held, len);
             if let Some(block) = found.and_then(|at| held.blocks.remove(at)) {
                 held.bytes -= block.capacity;
                 return block;
             }
         }
-        let capacity = if len <= self.block_len { self.block_len } else { len.next_multiple_of(STEP) };
-        let rest = BytesMut::with_capacity(if self.max_bytes == 0 { len } else { capacity });
+        let rest = BytesMut::with_capacity(self.capacity_for(len));
         Block { capacity: rest.capacity(), rest }
     }
 
+    /// A block with room for `len` bytes.
+    fn find(&self, held: &mut Blocks, len: usize) -> Option<usize> {
+        let fits = |block: &Block| block.capacity <= len.saturating_mul(WASTE).max(self.block_len);
+        let count = held.blocks.len();
+        let latest = (count.saturating_sub(LATEST)..count).rev();
+        let others = 0..count.saturating_sub(LATEST);
+        latest.chain(others).find(|&at| fits(&held.blocks[at]) && held.blocks[at].make_room(len))
+    }
+
+    /// How large a new block for `len` bytes is.
+    fn capacity_for(&self, len: usize) -> usize {
+        match self.max_bytes {
+            0 => len,
+            _ if len <= self.block_len => self.block_len,
+            _ => len.next_multiple_of(STEP),
+        }
+    }
+
     fn put(&self, block: Block) {
-        if block.capacity > self.max_bytes {
+        if self.max_bytes == 0 {
             return;
         }
         let mut held = self.lock();
         held.bytes += block.capacity;
         held.blocks.push_back(block);
-        while held.bytes > self.max_bytes {
+        while held.bytes > self.max_bytes && held.blocks.len() > 1 {
             let Some(oldest) = held.blocks.pop_front() else { break };
             held.bytes -= oldest.capacity;
         }
@@ -228,6 +237,26 @@ mod tests {
     }
 
     #[test]
+    fn there_is_room_until_the_limit_is_in_use_and_again_once_it_is_not() {
+        let pool = BufferPool::new(1 << 20);
+        let mut kept = Vec::new();
+        while pool.has_room(20_000) {
+            kept.push(filled(&pool, 20_000, 1));
+        }
+        // Three of them in each of 16 blocks.
+        assert_eq!((kept.len(), pool.held()), (48, 1 << 20));
+        kept.drain(3..6);
+        assert!(pool.has_room(20_000) && !pool.has_room(70_000));
+        kept.clear();
+        assert!(pool.has_room(60_000));
+        let large = filled(&pool, 3 << 20, 2); // more than the limit: it is all that is kept
+        assert_eq!(pool.held(), 3 << 20);
+        assert!(!pool.has_room(3 << 20));
+        drop(large);
+        assert!(pool.has_room(3 << 20));
+    }
+
+    #[test]
     fn a_small_request_does_not_take_a_large_block() {
         let pool = BufferPool::new(4 << 20);
         let address = filled(&pool, 3_000_000, 1).as_ptr();
@@ -237,19 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_or_grows_leaves_the_pool_in_order() {
+    fn what_is_left_behind_or_grows_leaves_the_pool_in_order() {
         let pool = BufferPool::new(1 << 20);
-        assert_eq!(
-            pool.try_fill(10, |out| {
-                out.extend_from_slice(b"half");
-                Err::<(), _>("no")
-            }),
-            Err("no")
-        );
+        pool.lend(10, |out| out.extend_from_slice(b"half"));
         assert_eq!(filled(&pool, 3, b'x'), "xxx");
         let grown = pool.fill(10, |out| out.resize(1 << 20, 1));
         assert_eq!(grown.len(), 1 << 20);
         assert_eq!(filled(&pool, 3, b'y'), "yyy");
+        assert!(pool.has_room(100) && pool.held() <= 1 << 20);
         let none = BufferPool::new(0);
         assert_eq!(filled(&none, 3, b'z'), "zzz");
         assert_eq!(none.held(), 0);

@@ -18,7 +18,7 @@ mod properties;
 mod source;
 
 /// The name of each target, and the property that it tries.
-pub const TARGETS: [(&str, Property); 6] = properties::ALL;
+pub const TARGETS: [(&str, Property); 7] = properties::ALL;
 
 /// A property of any bytes; it panics where it does not hold.
 pub type Property = fn(&[u8]);

@@ -16,11 +16,12 @@ pub struct Contestant {
     window: Arc<Window>,
     payload: Bytes,
     body: Bytes,
-    producer: Producer,
-    consumer: Consumer,
+    /// Away while it runs in a task of its own.
+    producer: Option<Producer>,
+    consumer: Option<Consumer>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Producer {
     /// The raw client with a message that is ready.
     Raw(async_nats::Client),
@@ -83,10 +84,16 @@ impl Contestant {
         let producer = match producer {
             "raw" => Producer::Raw(async_nats::connect(url).await?),
             "send" => Producer::Send(Bridge::connect(url).await?),
-            _ => Producer::Publisher(Box::new(Bridge::connect(url).await?.publisher(&subject).build()?)),
+            _ => {
+                let mut builder = Bridge::connect(url).await?.publisher(&subject);
+                if let Ok(bytes) = std::env::var("BUFFER_BYTES") {
+                    builder = builder.buffer_bytes(bytes.parse()?);
+                }
+                Producer::Publisher(Box::new(builder.build()?))
+            }
         };
         let window = Arc::new(Window::of(body.len()));
-        Ok(Self { name, window, payload, body, producer, consumer })
+        Ok(Self { name, window, payload, body, producer: Some(producer), consumer: Some(consumer) })
     }
 
     /// Its name.
@@ -100,43 +107,59 @@ impl Contestant {
     }
 
     pub(super) async fn run(&mut self, messages: usize) -> Result<(), BoxError> {
+        const GONE: &str = "an earlier round has failed";
         self.window.reset();
-        let (window, payload, body) = (Arc::clone(&self.window), self.payload.clone(), self.body.clone());
         let subject = format!("{SUBJECT}.{}", self.name.replace(' ', "-"));
-        let producer = tokio::spawn(produce(self.producer.clone(), messages, window, subject, payload, body));
-        let expected = self.payload.len();
-        match &mut self.consumer {
-            Consumer::Raw(subscriber) => {
-                for _ in 0..messages {
-                    let message = subscriber.next().await.ok_or("the connection was closed")?;
-                    std::hint::black_box(message.payload.len());
-                    self.window.received();
-                }
-            }
-            Consumer::Bridge(subscription) => {
-                for _ in 0..messages {
-                    let message = subscription.next().await.ok_or("the connection was closed")??;
-                    let payload = message.payload_at(0).ok_or("no payload")?.bytes().await?;
-                    if payload.len() != expected {
-                        return Err("a payload of another length".into());
-                    }
-                    self.window.received();
-                }
-            }
-        }
-        producer.await?
+        let (window, payload, body) = (Arc::clone(&self.window), self.payload.clone(), self.body.clone());
+        let producer = self.producer.take().ok_or(GONE)?;
+        let producer = tokio::spawn(produce(producer, messages, window, subject, payload, body));
+        // In tasks of their own both, as in a program: what the main task awaits is woken across threads.
+        let (window, expected) = (Arc::clone(&self.window), self.payload.len());
+        let consumer = self.consumer.take().ok_or(GONE)?;
+        let consumer = tokio::spawn(consume(consumer, messages, window, expected));
+        self.consumer = Some(consumer.await??);
+        self.producer = Some(producer.await??);
+        Ok(())
     }
 }
 
+async fn consume(
+    mut consumer: Consumer,
+    messages: usize,
+    window: Arc<Window>,
+    expected: usize,
+) -> Result<Consumer, BoxError> {
+    match &mut consumer {
+        Consumer::Raw(subscriber) => {
+            for _ in 0..messages {
+                let message = subscriber.next().await.ok_or("the connection was closed")?;
+                std::hint::black_box(message.payload.len());
+                window.received();
+            }
+        }
+        Consumer::Bridge(subscription) => {
+            for _ in 0..messages {
+                let message = subscription.next().await.ok_or("the connection was closed")??;
+                let payload = message.payload_at(0).ok_or("no payload")?.bytes().await?;
+                if payload.len() != expected {
+                    return Err("a payload of another length".into());
+                }
+                window.received();
+            }
+        }
+    }
+    Ok(consumer)
+}
+
 async fn produce(
-    producer: Producer,
+    mut producer: Producer,
     messages: usize,
     window: Arc<Window>,
     subject: String,
     payload: Bytes,
     body: Bytes,
-) -> Result<(), BoxError> {
-    match producer {
+) -> Result<Producer, BoxError> {
+    match &mut producer {
         Producer::Raw(client) => {
             let subject = async_nats::Subject::from(subject);
             for sent in 0..messages {
@@ -150,12 +173,12 @@ async fn produce(
                 bridge.send(subject.as_str()).binary("reading", payload.clone()).await?;
             }
         }
-        Producer::Publisher(mut publisher) => {
+        Producer::Publisher(publisher) => {
             for sent in 0..messages {
                 window.room(sent).await;
                 publisher.publish(&[PayloadRef::binary("reading", &payload)]).await?;
             }
         }
     }
-    Ok(())
+    Ok(producer)
 }

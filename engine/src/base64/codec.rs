@@ -145,20 +145,6 @@ impl Codec {
         self.find_out(text, &text[..groups * 4], room)
     }
 
-    /// As [`decode_uninit`](Self::decode_uninit), for a caller that goes another way where this fails: it does not ask
-    /// why, and takes only the standard alphabet.
-    #[allow(dead_code, reason = "for the envelope's decoder")]
-    pub(crate) fn try_decode_uninit<'s>(
-        &self,
-        text: &[u8],
-        space: &'s mut [MaybeUninit<u8>],
-    ) -> Option<&'s mut [u8]> {
-        let body = scalar::body(text)?;
-        let mut room = Room::new(space.get_mut(..decoded_len(body.len()))?);
-        room.decode(self.tier, Alphabet::Standard, body);
-        (room.len() == decoded_len(body.len())).then(|| room.into_written())
-    }
-
     /// What is the matter where the standard alphabet leads no further: the text is in the other one, or wrong. `room`
     /// holds the bytes of the groups before.
     ///

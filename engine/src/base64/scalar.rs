@@ -59,42 +59,86 @@ pub(super) const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklm
 
 /// Writes the padded text of `bytes`, which fills `space`.
 pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
+    let (groups, tail) = bytes.as_chunks::<3>();
     let (texts, _) = space.as_chunks_mut::<4>();
-    for (group, text) in bytes.chunks(3).zip(texts) {
-        let byte = |at: usize| u32::from(group.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for (at, character) in text.iter_mut().enumerate() {
-            let letter = STANDARD[(bits >> (18 - 6 * at) & 0x3F) as usize];
-            character.write(if at <= group.len() { letter } else { b'=' });
-        }
+    for (&[a, b, c], text) in groups.iter().zip(texts.iter_mut()) {
+        *text = letters(u32::from_be_bytes([0, a, b, c])).map(MaybeUninit::new);
     }
+    let (bits, padding) = match *tail {
+        [a] => (u32::from_be_bytes([0, a, 0, 0]), 2),
+        [a, b] => (u32::from_be_bytes([0, a, b, 0]), 1),
+        _ => return,
+    };
+    if let Some(last) = texts.last_mut() {
+        *last = letters(bits).map(MaybeUninit::new);
+        last[4 - padding..].fill(MaybeUninit::new(b'='));
+    }
+}
+
+/// The four letters of 24 bits.
+fn letters(bits: u32) -> [u8; 4] {
+    [18, 12, 6, 0].map(|shift| STANDARD[(bits >> shift & 0x3F) as usize])
 }
 
 /// Writes the bytes of the groups at the start of `body` that are of this alphabet alone, and returns their number;
 /// `space` is as long as the bytes of all. An unfinished group must be the last, and without spare bits.
 pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
-    let mut written = 0;
-    for (group, bytes) in body.chunks(4).zip(space.chunks_mut(3)) {
-        let mut bits = 0;
-        for &character in group {
-            match sextet(character) {
-                Some((sextet, known)) if known.is_none_or(|known| known == alphabet) => {
-                    bits = bits << 6 | u32::from(sextet);
-                }
-                _ => return written,
-            }
+    let values = match alphabet {
+        Alphabet::Standard => &STANDARD_VALUES,
+        Alphabet::UrlSafe => &URL_SAFE_VALUES,
+    };
+    let value = |character: u8| u32::from(values[usize::from(character)]);
+    let (groups, tail) = body.as_chunks::<4>();
+    let (bytes, last) = space.as_chunks_mut::<3>();
+    for (at, (&[a, b, c, d], bytes)) in groups.iter().zip(bytes).enumerate() {
+        let [wrong, all @ ..] = group(value(a), value(b), value(c), value(d));
+        if wrong != 0 {
+            return at * 3;
         }
-        let [_, all @ ..] = (bits << (6 * (4 - group.len()))).to_be_bytes();
-        let (whole, spare) = all.split_at(bytes.len());
-        if spare.iter().any(|&byte| byte != 0) {
-            return written;
-        }
-        for (byte, &value) in bytes.iter_mut().zip(whole) {
-            byte.write(value);
-        }
-        written += whole.len();
+        *bytes = all.map(MaybeUninit::new);
     }
-    written
+    let done = groups.len() * 3;
+    let [wrong, all @ ..] = match *tail {
+        [a, b] => group(value(a), value(b), 0, 0),
+        [a, b, c] => group(value(a), value(b), value(c), 0),
+        _ => return done,
+    };
+    let (whole, spare) = all.split_at(last.len());
+    if wrong != 0 || spare.iter().any(|&byte| byte != 0) {
+        return done;
+    }
+    for (space, &byte) in last.iter_mut().zip(whole) {
+        space.write(byte);
+    }
+    done + whole.len()
+}
+
+/// The 24 bits of four values, below a byte that is not zero if one of them is not six bits.
+fn group(a: u32, b: u32, c: u32, d: u32) -> [u8; 4] {
+    let wrong = (a | b | c | d) & u32::from(WRONG);
+    (wrong << 24 | (a & 0x3F) << 18 | (b & 0x3F) << 12 | (c & 0x3F) << 6 | d & 0x3F).to_be_bytes()
+}
+
+/// Stands for the value of a character that is not of the alphabet. Not a value of six bits.
+pub(super) const WRONG: u8 = 0x80;
+
+static STANDARD_VALUES: [u8; 256] = values(Alphabet::Standard);
+static URL_SAFE_VALUES: [u8; 256] = values(Alphabet::UrlSafe);
+
+/// The value of each character, or [`WRONG`].
+pub(super) const fn values(alphabet: Alphabet) -> [u8; 256] {
+    let mut values = [WRONG; 256];
+    let mut character = 0;
+    while character < values.len() {
+        values[character] = match (sextet(character as u8), alphabet) {
+            (Some((value, None)), _)
+            | (Some((value, Some(Alphabet::Standard))), Alphabet::Standard)
+            | (Some((value, Some(Alphabet::UrlSafe))), Alphabet::UrlSafe) => value,
+            _ => WRONG,
+        };
+        character += 1;
+    }
+    values
 }
 
 /// Where decoded bytes go.

@@ -37,7 +37,7 @@ pub enum Tier {
     Portable,
     /// 256-bit kernels of this crate. On x86-64 with AVX2.
     Avx2,
-    /// 512-bit kernels of this crate. On x86-64 with AVX-512 F, BW and VBMI.
+    /// 512-bit kernels of this crate. On x86-64 with AVX-512 F, BW and VBMI, and BMI2.
     Avx512,
 }
 

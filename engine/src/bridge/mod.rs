@@ -38,6 +38,7 @@ pub use self::send::SendMessage;
 pub use self::smart::{
     ReceivedEnvelope, SmartData, SmartMessage, SmartReceive, SmartSend, blocking, smartreceive, smartsend,
 };
+use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -95,6 +96,8 @@ pub(crate) struct Inner {
     confirm_timeout: Duration,
     request_timeout: Duration,
     parallel_downloads: usize,
+    /// For messages on their way out, and for what is decoded of large ones on their way in.
+    buffers: BufferPool,
     /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.
     confirmations: Semaphore,
     /// Whether anything was published since the last flush.

@@ -10,17 +10,14 @@ use smallvec::SmallVec;
 use tracing::Instrument as _;
 
 use super::draft::Draft;
-use super::ids::{Clock, Id};
-use super::outgoing::{Outgoing, message_fields};
+use super::ids::{Clock, Id, Ids};
+use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_len, message_fields};
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
 use super::{Bridge, subject};
-use crate::base64;
 use crate::buffers::BufferPool;
-use crate::envelope::{
-    Data, Dialect, Metadata, PayloadFields, encode, encoded_len, payload_entry_len,
-};
-use crate::error::Result;
+use crate::envelope::{Dialect, PayloadFields, encode};
+use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Payload, PayloadRef, dictionary};
 
 /// What a [`Publisher`]'s messages have in common; [`build`](Self::build) makes the publisher.
@@ -31,9 +28,8 @@ pub struct PublisherBuilder {
     buffer_bytes: usize,
 }
 
-/// What the buffers of one publisher may hold on to, unless it is told otherwise (chosen): a dozen messages of the
-/// stock server's largest size, or ten thousand small ones, are written out without an allocation.
-const BUFFER_BYTES: usize = 16 << 20;
+/// What one publisher has with the client at most, unless it is told otherwise.
+const BUFFER_BYTES: usize = 1 << 20;
 
 impl Bridge {
     /// Starts a publisher, for many messages on one subject; see [`Publisher`].
@@ -47,8 +43,9 @@ impl Bridge {
 }
 
 impl PublisherBuilder {
-    /// How many bytes of buffers the publisher holds on to, for messages to come. Default 16 MiB (chosen); they are
-    /// allocated as they are needed.
+    /// How many bytes of messages may be with the NATS client at once, waiting for its socket; at least one message. Default
+    /// 1 MiB. More lets a producer run further ahead of its connection, and costs processor time where it no longer fits
+    /// into the cache next to the core.
     pub fn buffer_bytes(mut self, bytes: usize) -> Self {
         self.buffer_bytes = bytes;
         self
@@ -71,13 +68,11 @@ impl PublisherBuilder {
         let inner = &bridge.inner;
         let headers = headers(inner, &draft)?;
         let (dialect, threshold) = Outgoing::rules(inner, &draft);
-        let mut clock = Clock::new();
-        let made = Id::new();
-        let correlation_id = draft.correlation_id.as_ref().unwrap_or(&made).as_str();
-        let fields =
-            message_fields(inner, &draft, correlation_id, made.as_str(), clock.text(SystemTime::UNIX_EPOCH));
-        let base_len = encoded_len(dialect, &fields, &[]) + subject::headers_len(&headers);
-        let entry_len = payload_entry_len(dialect, &PayloadFields::new("", "", Data::Bytes(&[])));
+        let (clock, ids) = (Clock::new(), Ids::new());
+        let id = Id::new();
+        // Without the correlation id, which may differ from message to message.
+        let fields = message_fields(inner, &draft, "", id.as_str(), clock.as_str());
+        let base_len = max_len(&fields).saturating_add(subject::headers_len(&headers));
         let subject = Subject::from(draft.subject.as_str());
         let pool = BufferPool::new(buffer_bytes);
         let scratch = Vec::new();
@@ -89,7 +84,7 @@ impl PublisherBuilder {
             dialect,
             threshold,
             base_len,
-            entry_len,
+            ids,
             clock,
             pool,
             buffer_bytes,
@@ -150,10 +145,9 @@ pub struct Publisher {
     headers: HeaderMap,
     dialect: Dialect,
     threshold: u64,
-    /// The length of a message without payloads, headers included.
+    /// The most that a message can be long without its payloads and its correlation id, headers included.
     base_len: usize,
-    /// The length of a payload's object with nothing in it.
-    entry_len: usize,
+    ids: Ids,
     clock: Clock,
     pool: BufferPool,
     buffer_bytes: usize,
@@ -193,21 +187,24 @@ impl Published {
     }
 }
 
-/// Payloads of one message that are handled without an allocation.
-const INLINE_PAYLOADS: usize = 8;
-
 impl Publisher {
     /// Publishes one message with a new `msgId`, and a new `correlationId` unless the builder was given one.
+    ///
+    /// Where [`buffer_bytes`](PublisherBuilder::buffer_bytes) are all with the NATS client, it first waits until the
+    /// client has written them to its socket, so a producer that is faster than its connection is held back.
     ///
     /// # Errors
     /// As [`SendMessage`](super::SendMessage) at [`Delivery::Enqueued`].
     ///
     /// # Cost
-    /// One pass over the payloads' bytes. No allocation for up to 8 direct payloads once there are buffers, as long as
-    /// the messages in flight fit into [`buffer_bytes`](PublisherBuilder::buffer_bytes). Payloads that travel by link are copied once
-    /// and uploaded, as with [`Bridge::send`].
+    /// One pass over the payloads' bytes. No allocation for up to 8 direct payloads once there are buffers, but for a small
+    /// one of the client's where this has to wait. Payloads that travel by link are copied once and uploaded, as with
+    /// [`Bridge::send`].
     pub async fn publish(&mut self, payloads: &[PayloadRef<'_>]) -> Result<Published> {
-        let correlation_id = self.draft.correlation_id.clone().unwrap_or_else(Id::new);
+        let correlation_id = match &self.draft.correlation_id {
+            Some(given) => given.clone(),
+            None => self.ids.next(),
+        };
         self.publish_as(correlation_id, payloads).await
     }
 
@@ -226,8 +223,8 @@ impl Publisher {
     /// Publishes one message with one dictionary, which is written as JSON into a buffer that is used again.
     ///
     /// # Errors
-    /// As [`publish`](Self::publish), and [`InvalidInput`](crate::ErrorKind::InvalidInput) for a value that cannot be written as
-    /// JSON or nests deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
+    /// As [`publish`](Self::publish), and [`InvalidInput`](crate::ErrorKind::InvalidInput) for a value that cannot be
+    /// written as JSON or nests deeper than [`MAX_DEPTH`](crate::MAX_DEPTH).
     pub async fn publish_dictionary(
         &mut self,
         dataname: &str,
@@ -254,33 +251,41 @@ impl Publisher {
             correlation_id = correlation_id.as_str(),
             subject = self.subject.as_str()
         );
-        if span.is_none() {
-            return self.publish_now(correlation_id, payloads).await;
+        async move {
+            let msg_id = self.ids.next();
+            let Some(max_len) = self.max_len(&correlation_id, payloads) else {
+                return self.send(correlation_id, msg_id, payloads).await;
+            };
+            if !self.pool.has_room(max_len) {
+                self.bridge.inner.client.flush().await.map_err(|error| {
+                    Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
+                })?;
+            }
+            let body = self.encode(&correlation_id, &msg_id, max_len, payloads);
+            let message_len = body.len();
+            mark_published(&self.bridge.inner);
+            let (client, subject) = (&self.bridge.inner.client, self.subject.clone());
+            let published = if self.headers.is_empty() {
+                client.publish(subject, body).await
+            } else {
+                client.publish_with_headers(subject, self.headers.clone(), body).await
+            };
+            published.map_err(publish_error)?;
+            Ok(Published { correlation_id, msg_id, message_len, receipt: None })
         }
-        self.publish_now(correlation_id, payloads).instrument(span).await
+        .instrument(span)
+        .await
     }
 
-    async fn publish_now(&mut self, correlation_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
-        let msg_id = Id::new();
-        let Some(body) = self.encode(correlation_id.as_str(), msg_id.as_str(), payloads) else {
-            return self.send(correlation_id, msg_id, payloads).await;
-        };
-        let message_len = body.len();
-        mark_published(&self.bridge.inner);
-        let (client, subject) = (&self.bridge.inner.client, self.subject.clone());
-        let published = if self.headers.is_empty() {
-            client.publish(subject, body).await
-        } else {
-            client.publish_with_headers(subject, self.headers.clone(), body).await
-        };
-        published.map_err(publish_error)?;
-        Ok(Published { correlation_id, msg_id, message_len, receipt: None })
-    }
-
-    /// The message with all payloads in it, where there is no doubt that they may be; otherwise `None`.
-    fn encode(&mut self, correlation_id: &str, msg_id: &str, payloads: &[PayloadRef<'_>]) -> Option<Bytes> {
-        let max_len = self.max_len(correlation_id, payloads)?;
-        let ids: SmallVec<[Id; INLINE_PAYLOADS]> = payloads.iter().map(|_| Id::new()).collect();
+    /// The message with all payloads in it.
+    fn encode(
+        &mut self,
+        correlation_id: &Id,
+        msg_id: &Id,
+        max_len: usize,
+        payloads: &[PayloadRef<'_>],
+    ) -> Bytes {
+        let ids: SmallVec<[Id; INLINE_PAYLOADS]> = payloads.iter().map(|_| self.ids.next()).collect();
         let entries: SmallVec<[PayloadFields<'_>; INLINE_PAYLOADS]> = payloads
             .iter()
             .zip(&ids)
@@ -291,49 +296,33 @@ impl Publisher {
             })
             .collect();
         let timestamp = self.clock.text(SystemTime::now());
+        let (correlation_id, msg_id) = (correlation_id.as_str(), msg_id.as_str());
         let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
-        Some(self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out)))
+        self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
     }
 
     /// An upper bound of the message's length, if every payload is below the threshold and the message fits at that
     /// length. Where it might not, the planner has the last word.
-    fn max_len(&self, correlation_id: &str, payloads: &[PayloadRef<'_>]) -> Option<usize> {
-        /// What a character of a JSON string takes at most: `\u00XX`.
-        const ESCAPED: usize = 6;
-        let mut len = self.base_len.checked_add(correlation_id.len().checked_mul(ESCAPED)?)?;
-        for payload in payloads {
-            let fields = payload.fields();
-            let size = fields.data.size();
-            if size >= self.threshold {
-                return None;
-            }
-            let strings = fields.dataname.len() + fields.type_name.len().max("arrowtable".len());
-            let metadata = fields.metadata.map_or(0, Metadata::encoded_len);
-            // The comma, the id, and the digits of the size.
-            let others = 1 + uuid::fmt::Hyphenated::LENGTH + 20;
-            let data = base64::encoded_len(usize::try_from(size).ok()?);
-            len = [self.entry_len, strings.checked_mul(ESCAPED)?, metadata, others, data]
-                .into_iter()
-                .try_fold(len, usize::checked_add)?;
-        }
-        let max_payload = self.bridge.max_payload().unwrap_or(usize::MAX);
-        (len <= max_payload).then_some(len)
+    fn max_len(&self, correlation_id: &Id, payloads: &[PayloadRef<'_>]) -> Option<usize> {
+        let id_len = match correlation_id {
+            Id::Made(text) => text.len(),
+            Id::Given(text) => text.len().checked_mul(MAX_ESCAPED)?,
+        };
+        let entries = payloads.iter().map(|payload| (payload.len(), payload.fields()));
+        let len = add_max_lens(self.base_len.checked_add(id_len)?, self.threshold, entries)?;
+        (len <= self.bridge.max_payload().unwrap_or(usize::MAX)).then_some(len)
     }
 
     /// The ordinary way, with everything that the planner can do.
     async fn send(&self, correlation_id: Id, msg_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
-        let mut draft = self.draft.fields();
+        let mut draft = Box::new(self.draft.fields());
         draft.payloads = payloads.iter().map(Payload::copy_of).collect();
         draft.correlation_id = Some(correlation_id.clone());
         draft.msg_id = Some(msg_id.clone());
         // Boxed: few messages come this way, and every future would have to have room for it.
         let receipt = Box::pin(send(&self.bridge.inner, draft, Delivery::Enqueued)).await?;
-        Ok(Published {
-            correlation_id,
-            msg_id,
-            message_len: receipt.message_len(),
-            receipt: Some(Box::new(receipt)),
-        })
+        let message_len = receipt.message_len();
+        Ok(Published { correlation_id, msg_id, message_len, receipt: Some(Box::new(receipt)) })
     }
 }
 
@@ -348,7 +337,7 @@ impl Clone for Publisher {
             dialect: self.dialect,
             threshold: self.threshold,
             base_len: self.base_len,
-            entry_len: self.entry_len,
+            ids: Ids::new(),
             clock: self.clock.clone(),
             pool: BufferPool::new(self.buffer_bytes),
             buffer_bytes: self.buffer_bytes,

@@ -42,14 +42,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "nothing is sent before it is awaited"]
 pub struct RequestMessage {
     pub(super) bridge: Bridge,
-    pub(super) draft: Draft,
+    pub(super) draft: Box<Draft>,
     timeout: Option<Duration>,
 }
 
 impl Bridge {
     /// Starts a request; see [`RequestMessage`].
     pub fn request(&self, subject: impl Into<String>) -> RequestMessage {
-        RequestMessage { bridge: self.clone(), draft: Draft::new(subject.into()), timeout: None }
+        RequestMessage { bridge: self.clone(), draft: Box::new(Draft::new(subject.into())), timeout: None }
     }
 }
 
@@ -82,7 +82,7 @@ impl IntoFuture for RequestMessage {
 
 async fn request(
     bridge: &Bridge,
-    mut draft: Draft,
+    mut draft: Box<Draft>,
     correlation_id: Id,
     timeout: Duration,
 ) -> Result<Message> {
@@ -157,7 +157,7 @@ impl Message {
     ///
     /// Awaiting it fails with [`Misuse`](ErrorKind::Misuse) if the message asks for no reply.
     pub fn reply(&self) -> SendMessage {
-        let mut draft = Draft::new(self.reply_address().unwrap_or_default().to_owned());
+        let mut draft = Box::new(Draft::new(self.reply_address().unwrap_or_default().to_owned()));
         if self.reply_address().is_none() {
             draft.error = Some(Error::new(ErrorKind::Misuse, "the message has no address for a reply"));
         }

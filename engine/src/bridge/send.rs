@@ -49,13 +49,13 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "nothing is sent before it is awaited"]
 pub struct SendMessage {
     pub(super) bridge: Bridge,
-    pub(super) draft: Draft,
+    pub(super) draft: Box<Draft>,
 }
 
 impl Bridge {
     /// Starts a message; see [`SendMessage`].
     pub fn send(&self, subject: impl Into<String>) -> SendMessage {
-        SendMessage { bridge: self.clone(), draft: Draft::new(subject.into()) }
+        SendMessage { bridge: self.clone(), draft: Box::new(Draft::new(subject.into())) }
     }
 }
 
@@ -88,8 +88,8 @@ impl IntoFuture for SendMessage {
 }
 
 /// The whole way of a message.
-pub(super) async fn send(inner: &Arc<Inner>, draft: Draft, delivery: Delivery) -> Result<Receipt> {
-    if let Some(error) = draft.error {
+pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: Delivery) -> Result<Receipt> {
+    if let Some(error) = draft.error.take() {
         return Err(error);
     }
     subject::check_publish(&draft.subject)?;

@@ -140,8 +140,8 @@ impl<'a> PayloadView<'a> {
     /// over the bytes.
     pub fn decode(&self) -> Result<PayloadData> {
         let bytes = match self.content()? {
-            Content::Base64(text) => match self.entry.decoded {
-                Some(decoded) => self.envelope.decoded.slice(decoded.range()),
+            Content::Base64(text) => match self.decoded_bytes() {
+                Some(bytes) => bytes,
                 None => {
                     let (mut out, start) = aligned::buffer(text.max_decoded_len());
                     text.decode_into(&mut out)?;
@@ -159,6 +159,30 @@ impl<'a> PayloadView<'a> {
         };
         let verification = self.verify(&bytes)?;
         Ok(PayloadData::new(self.payload_type(), bytes, self.size(), self.index).verified(verification))
+    }
+
+    /// The bytes of a direct payload of an envelope that
+    /// [`Envelope::decode_into_vec`](super::Envelope::decode_into_vec) has read: a slice of `out`, which is the buffer as
+    /// that call has left it, where the payload was decoded on the way, and otherwise the bytes of
+    /// [`decode`](Self::decode). Another buffer gives other bytes.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
+    pub fn bytes_in<'b>(&self, out: &'b [u8]) -> Result<Cow<'b, [u8]>> {
+        if let Some(bytes) = self.entry.decoded.and_then(|decoded| out.get(decoded.range()))
+            && self.entry.defect.is_none()
+        {
+            self.verify(bytes)?;
+            return Ok(Cow::Borrowed(bytes));
+        }
+        Ok(Cow::Owned(self.decode()?.into_bytes().into()))
+    }
+
+    /// What was decoded while the message was read, if it was, and was not left to the caller.
+    fn decoded_bytes(&self) -> Option<Bytes> {
+        let range = self.entry.decoded?.range();
+        let decoded = &self.envelope.decoded;
+        (range.end <= decoded.len()).then(|| decoded.slice(range))
     }
 
     /// Compares the bytes with the digest in the metadata, where there is one.

@@ -3,16 +3,16 @@
 use std::num::NonZeroU32;
 use std::ops::Range;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::names::{
-    self, Camel, Dialect, FIELDS, Field, PAYLOAD_FIELDS, PayloadField, STRING_FIELDS, Snake, Spelling,
+    self, Camel, Dialect, FIELDS, Field, PAYLOAD_FIELDS, PayloadField, STRING_FIELDS, Snake, Spelling, Word,
 };
 use super::scan::{Kind, RawString, Scan, ScanError, Scanner, unescape_into};
 use super::{DataSpan, Decoded, Defect, Entry, Envelope, Size, Span, Text, Transport};
 use crate::base64;
-use crate::base64::arch::{Job, Level, dispatch};
+use crate::base64::arch::{Baseline, Job, Level, dispatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
@@ -23,24 +23,23 @@ const FIELD_DEPTH: usize = 2;
 const PAYLOAD_DEPTH: usize = 3;
 const PAYLOAD_FIELD_DEPTH: usize = 4;
 
-/// Reads a message; into `out` go the payloads that can be decoded on the way. Without `fast`, every key is looked for
-/// as if it might stand anywhere.
-pub(super) fn decode(
-    body: Bytes,
-    limits: &Limits,
-    out: Option<&mut BytesMut>,
-    fast: bool,
-) -> Result<Envelope> {
+/// Reads a message; payloads that can be decoded on the way go to `early`. Without `fast`, every key is looked for as if it
+/// might stand anywhere, with the instructions that every machine has.
+pub(super) fn decode(body: Bytes, limits: &Limits, early: Option<Early<'_>>, fast: bool) -> Result<Envelope> {
     let max_len = limits.message_len.min(u32::MAX as usize);
     if body.len() > max_len {
         return Err(too_long(body.len(), max_len));
     }
-    let mut envelope = Envelope::unread(body);
-    let early = out.map(Early::new);
-    match dispatch(Decode { envelope: &mut envelope, early, max_payloads: limits.payload_count, fast }) {
-        Ok(()) => Ok(envelope),
-        Err(error) => Err(refused(error, limits)),
+    // One value from here to the caller, so that nobody has to move it: it is large.
+    let mut result = Ok(Envelope::unread(body));
+    if let Ok(envelope) = &mut result {
+        let job = Decode { envelope, early, max_payloads: limits.payload_count, fast };
+        let read = if fast { dispatch(job) } else { job.run(Baseline) };
+        if let Err(error) = read {
+            result = Err(refused(error, limits));
+        }
     }
+    result
 }
 
 #[cold]
@@ -126,7 +125,7 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
-            let (at, found) = self.key(names::find_field)?;
+            let (at, found) = self.key(|word| names::find_field(word))?;
             match found {
                 None => self.scanner.skip(FIELD_DEPTH)?,
                 Some(field) => {
@@ -185,6 +184,7 @@ impl<L: Level> Reader<'_, L> {
         Ok(FIELDS.len())
     }
 
+    #[inline(always)]
     fn field(&mut self, field: Field) -> Scan<()> {
         match field {
             Field::Payloads => self.payloads(),
@@ -209,6 +209,7 @@ impl<L: Level> Reader<'_, L> {
         }
     }
 
+    #[inline(always)]
     fn payloads(&mut self) -> Scan<()> {
         if self.scanner.kind()? != Kind::Array {
             return self.scanner.fail("payloads must be an array");
@@ -260,7 +261,7 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
-            let (at, found) = self.key(names::find_payload_field)?;
+            let (at, found) = self.key(|word| names::find_payload_field(word))?;
             match found {
                 None => self.scanner.skip(PAYLOAD_FIELD_DEPTH)?,
                 Some(field) => {
@@ -295,14 +296,16 @@ impl<L: Level> Reader<'_, L> {
         let at = self.scanner.pos();
         let (direct, link) = (&Camel::DIRECT_SIZE[1..], &Camel::LINK_SIZE[1..]);
         let rest = &self.scanner.input()[at..];
-        let (transport, encoding, digits) = if rest.starts_with(direct) {
+        let (way, transport, encoding, digits) = if rest.starts_with(direct) {
             (
+                Transport::Direct,
                 const { place(Camel::DIRECT_SIZE, b"direct") },
                 const { place(Camel::DIRECT_SIZE, b"base64") },
                 direct.len(),
             )
         } else if rest.starts_with(link) {
             (
+                Transport::Link,
                 const { place(Camel::LINK_SIZE, b"link") },
                 const { place(Camel::LINK_SIZE, b"none") },
                 link.len(),
@@ -314,6 +317,7 @@ impl<L: Level> Reader<'_, L> {
             return Ok(Some(PayloadField::Transport as usize));
         };
         let within = |place: Range<usize>| Text::in_body(span(&(at + place.start..at + place.end)));
+        entry.way = Some(way);
         entry.transport = within(transport);
         entry.encoding = within(encoding);
         entry.size = Size(size);
@@ -334,6 +338,7 @@ impl<L: Level> Reader<'_, L> {
         Ok(Some(PAYLOAD_FIELDS.len()))
     }
 
+    #[inline(always)]
     fn payload_field(&mut self, field: PayloadField, entry: &mut Entry) -> Scan<()> {
         let kind = self.scanner.kind()?;
         let at = self.scanner.pos() as u32;
@@ -394,7 +399,13 @@ impl<L: Level> Reader<'_, L> {
         };
         match kind {
             Kind::Null => self.scanner.literal()?,
-            Kind::String => *target = self.string()?,
+            Kind::String => {
+                let text = self.string()?;
+                *target = text;
+                if field == PayloadField::Transport {
+                    entry.way = Transport::from_name(self.text(text));
+                }
+            }
             _ => {
                 self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
                 defect(Defect::NoString);
@@ -404,23 +415,24 @@ impl<L: Level> Reader<'_, L> {
     }
 
     /// What a payload needs to be readable at all. `start` is where its object begins.
+    #[inline(always)]
     fn judge(&self, entry: &mut Entry, start: u32) {
         if entry.defect.is_some() {
             return;
         }
-        let type_name = self.text(entry.type_name);
-        let transport = self.text(entry.transport);
-        let what = if type_name.is_empty() {
+        let what = if entry.type_name.is_empty() {
             Defect::NoType
-        } else if transport.is_empty() {
+        } else if entry.transport.is_empty() {
             Defect::NoTransport
-        } else if transport != Transport::Direct.as_str() && transport != Transport::Link.as_str() {
+        } else if entry.way.is_none() {
             Defect::UnknownTransport
         } else {
             match entry.data {
                 DataSpan::Missing => Defect::NoData,
-                DataSpan::Json(_) if transport == Transport::Link.as_str() => Defect::LinkNoString,
-                DataSpan::Json(_) if !PayloadType::from_name(type_name).may_be_inline_json() => {
+                DataSpan::Json(_) if entry.way == Some(Transport::Link) => Defect::LinkNoString,
+                DataSpan::Json(_)
+                    if !PayloadType::from_name(self.text(entry.type_name)).may_be_inline_json() =>
+                {
                     Defect::TypeNoInlineJson
                 }
                 DataSpan::String { .. } | DataSpan::Json(_) => return,
@@ -447,10 +459,7 @@ impl<L: Level> Reader<'_, L> {
     /// have is the exception, and such a text is left alone.
     #[inline(always)]
     fn decode_early(&mut self, entry: &mut Entry) -> bool {
-        if entry.defect.is_some()
-            || entry.type_name.is_empty()
-            || self.text(entry.transport) != Transport::Direct.as_str()
-        {
+        if entry.defect.is_some() || entry.type_name.is_empty() || entry.way != Some(Transport::Direct) {
             return false;
         }
         let start = self.scanner.pos();
@@ -477,49 +486,47 @@ impl<L: Level> Reader<'_, L> {
     }
 
     /// A key, its position, and what `find` makes of it. Notes the dialect.
+    #[inline(always)]
     fn key<F>(
         &mut self,
-        find: impl FnOnce(&[u8]) -> Option<(F, Option<Dialect>)>,
+        find: impl FnOnce(Word) -> Option<(F, Option<Dialect>)>,
     ) -> Scan<(usize, Option<F>)> {
         self.scanner.peek();
         let at = self.scanner.pos();
-        let key = self.scanner.key()?;
-        let raw = &self.scanner.input()[key.range];
-        let found = if key.escaped {
-            let mut resolved = Vec::new();
-            unescape_into(raw, &mut resolved);
-            find(&resolved)
-        } else {
-            find(raw)
+        let word = match self.scanner.compact_key() {
+            Some(key) => Word::at_start_of(&self.scanner.input()[key.start..], key.len()),
+            None => {
+                let key = self.scanner.key()?;
+                let raw = &self.scanner.input()[key.range];
+                if key.escaped { resolved_word(raw) } else { Word::new(raw) }
+            }
         };
-        Ok((
-            at,
-            found.map(|(field, dialect)| {
-                self.dialect = self.dialect.or(dialect);
-                field
-            }),
-        ))
+        let Some((field, dialect)) = find(word) else { return Ok((at, None)) };
+        self.dialect = self.dialect.or(dialect);
+        Ok((at, Some(field)))
     }
 
+    #[inline(always)]
     fn null(&mut self) -> Scan<Span> {
         self.scanner.literal()?;
         Ok(Span::default())
     }
 
+    #[inline(always)]
     fn value(&mut self, depth: usize) -> Scan<Span> {
         self.scanner.value(depth).map(|range| span(&range))
     }
 
     #[inline(always)]
     fn string(&mut self) -> Scan<Text> {
-        let raw = self.scanner.string()?;
-        Ok(self.resolve(&raw))
+        self.scanner.expect(b'"', "expected a string")?;
+        self.rest_of_text()
     }
 
     /// A string from behind its opening quote.
     #[inline(always)]
     fn rest_of_text(&mut self) -> Scan<Text> {
-        let raw = self.scanner.rest_of_string()?;
+        let raw = self.scanner.rest_of_id()?;
         Ok(self.resolve(&raw))
     }
 
@@ -538,48 +545,74 @@ impl<L: Level> Reader<'_, L> {
         Text::in_resolved(span(&(start..self.resolved.len())))
     }
 
+    #[inline(always)]
     fn text(&self, text: Text) -> &str {
         text.of(self.scanner.input(), self.resolved)
     }
 }
 
-/// Where payloads are decoded while the message is read.
-struct Early<'a> {
-    out: &'a mut BytesMut,
+/// Where payloads are decoded while the message is read: a buffer of which they are split off and shared, or one in which
+/// they stay.
+pub(super) enum Early<'a> {
+    Shared(&'a mut BytesMut),
+    Kept(&'a mut Vec<u8>),
 }
 
-impl<'a> Early<'a> {
-    fn new(out: &'a mut BytesMut) -> Self {
-        out.clear();
-        Self { out }
-    }
-
+impl Early<'_> {
     /// The bytes of a base64 text, on the boundary that Arrow wants; nothing if it is none, or for want of room.
     /// `rest_len` bytes of the message are left, this text included.
+    #[inline]
     fn decode(&mut self, text: &[u8], rest_len: usize) -> Option<Decoded> {
-        if self.out.is_empty() {
-            self.out.reserve(rest_len / 4 * 3 + ALIGNMENT);
-        }
-        let len = self.out.len();
-        let spare = self.out.spare_capacity_mut();
+        let reserved = rest_len / 4 * 3 + ALIGNMENT;
+        let (len, spare) = match self {
+            Self::Shared(out) => {
+                if out.is_empty() {
+                    out.reserve(reserved);
+                }
+                (out.len(), out.spare_capacity_mut())
+            }
+            Self::Kept(out) => {
+                if out.is_empty() {
+                    out.reserve(reserved);
+                }
+                (out.len(), out.spare_capacity_mut())
+            }
+        };
         let gap = spare.as_ptr().align_offset(ALIGNMENT);
         // What is decoded already must not move: it would lose its alignment.
         if spare.len() < gap.checked_add(base64::max_decoded_len(text.len()))? {
             return None;
         }
-        self.out.put_bytes(0, gap);
-        if base64::decode_append(text, self.out).is_err() {
-            self.out.truncate(len);
-            return None;
-        }
-        let end = u32::try_from(self.out.len()).ok().and_then(|end| NonZeroU32::new(end.checked_add(1)?));
+        let start = len + gap;
+        let end = match self {
+            Self::Shared(out) => {
+                out.resize(start, 0);
+                if base64::decode_append(text, *out).is_err() {
+                    out.truncate(len);
+                    return None;
+                }
+                out.len()
+            }
+            Self::Kept(out) => {
+                out.resize(start, 0);
+                if base64::decode_append(text, *out).is_err() {
+                    out.truncate(len);
+                    return None;
+                }
+                out.len()
+            }
+        };
+        let end = u32::try_from(end).ok().and_then(|end| NonZeroU32::new(end.checked_add(1)?));
         // The end was the larger of the two, so the start fits too.
-        Some(Decoded { start: (len + gap) as u32, end: end? })
+        Some(Decoded { start: start as u32, end: end? })
     }
 
-    /// All that was decoded.
+    /// What was decoded and is to be shared.
     fn finish(self) -> Bytes {
-        if self.out.is_empty() { Bytes::new() } else { self.out.split().freeze() }
+        match self {
+            Self::Shared(out) if !out.is_empty() => out.split().freeze(),
+            Self::Shared(_) | Self::Kept(_) => Bytes::new(),
+        }
     }
 }
 
@@ -611,6 +644,14 @@ const fn place(piece: &[u8], word: &[u8]) -> Range<usize> {
         }
         at += 1;
     }
+}
+
+/// A key that holds escapes.
+#[inline(never)]
+fn resolved_word(raw: &[u8]) -> Word {
+    let mut resolved = Vec::new();
+    unescape_into(raw, &mut resolved);
+    Word::new(&resolved)
 }
 
 /// Which known keys an object has already had, in whatever spelling.

@@ -230,6 +230,9 @@ impl<'a> MetadataView<'a> {
 
     /// The payload's digest, if `sha256` is there.
     pub(crate) fn sha256(&self) -> Option<Sha256Entry> {
+        if matches!(self.json, b"" | b"{}") {
+            return None;
+        }
         if !self.entries().any(|(name, _)| name == "sha256") {
             return None;
         }

@@ -258,59 +258,117 @@ spelling!(Snake, Dialect::Snake);
 const DRAFT_BROKER_URL: &str = "BrokerURL";
 
 /// Finds a top-level key: its field, and the dialect that this spelling gives away, if any.
-#[inline]
-pub(crate) fn find_field(key: &[u8]) -> Option<(Field, Option<Dialect>)> {
-    const SLOTS: [u8; SLOT_COUNT] = slots(&FIELDS);
-    find(&FIELDS, &SLOTS, key)
-        .or_else(|| (key == DRAFT_BROKER_URL.as_bytes()).then_some((Field::BrokerUrl, Some(Dialect::Camel))))
+#[inline(always)]
+pub(crate) fn find_field(key: Word) -> Option<(Field, Option<Dialect>)> {
+    const KEYS: Keys<Field> =
+        Keys::of(&FIELDS).with(DRAFT_BROKER_URL, (Field::BrokerUrl, Some(Dialect::Camel)));
+    static TABLE: Keys<Field> = KEYS;
+    TABLE.find(key)
 }
 
 /// Finds a key of a payload object; see [`find_field`].
-#[inline]
-pub(crate) fn find_payload_field(key: &[u8]) -> Option<(PayloadField, Option<Dialect>)> {
-    const SLOTS: [u8; SLOT_COUNT] = slots(&PAYLOAD_FIELDS);
-    find(&PAYLOAD_FIELDS, &SLOTS, key)
-}
-
 #[inline(always)]
-fn find<F: Copy>(table: &[Name<F>], slots: &[u8; SLOT_COUNT], key: &[u8]) -> Option<(F, Option<Dialect>)> {
-    let name = table.get(usize::from(slots[slot(key)]))?;
-    if key == name.camel.as_bytes() {
-        Some((name.field, (name.camel != name.snake).then_some(Dialect::Camel)))
-    } else if key == name.snake.as_bytes() {
-        Some((name.field, Some(Dialect::Snake)))
-    } else {
-        None
-    }
+pub(crate) fn find_payload_field(key: Word) -> Option<(PayloadField, Option<Dialect>)> {
+    static TABLE: Keys<PayloadField> = Keys::of(&PAYLOAD_FIELDS);
+    TABLE.find(key)
 }
 
-const SLOT_COUNT: usize = 128;
+/// A key in one number: its bytes, zeros, and its length in the highest byte. No two keys have the same, and none of
+/// the known keys is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Word(u128);
 
-/// The slot of a key: no two known keys of one table have the same, which is checked when the tables are made.
-#[inline(always)]
-const fn slot(key: &[u8]) -> usize {
-    if key.is_empty() {
-        return 0;
+/// Bytes of a key that fit a [`Word`].
+const WORD_LEN: usize = 15;
+
+/// Masks for the first bytes of a number, by how many they are.
+static FIRST: [u128; WORD_LEN + 1] = {
+    let mut masks = [0; WORD_LEN + 1];
+    let mut len = 1;
+    while len < masks.len() {
+        masks[len] = masks[len - 1] << 8 | 0xFF;
+        len += 1;
     }
-    (key.len() + 2 * key[0] as usize + 3 * key[key.len() / 2] as usize) % SLOT_COUNT
-}
+    masks
+};
 
-/// Which place of its table the key of each slot has, if there is one; otherwise a number beyond all places.
-const fn slots<F: Copy>(table: &[Name<F>]) -> [u8; SLOT_COUNT] {
-    let mut slots = [u8::MAX; SLOT_COUNT];
-    let mut place = 0;
-    while place < table.len() {
-        let spellings = [table[place].camel, table[place].snake];
-        let mut spelling = 0;
-        while spelling < spellings.len() {
-            let slot = slot(spellings[spelling].as_bytes());
-            assert!(slots[slot] == u8::MAX || slots[slot] == place as u8, "two keys in one slot");
-            slots[slot] = place as u8;
-            spelling += 1;
+impl Word {
+    /// What no key has.
+    const NONE: Self = Self(u128::MAX);
+
+    pub(crate) const fn new(key: &[u8]) -> Self {
+        if key.len() > WORD_LEN {
+            return Self::NONE;
         }
-        place += 1;
+        let mut word = 0;
+        let mut at = key.len();
+        while at > 0 {
+            at -= 1;
+            word = word << 8 | key[at] as u128;
+        }
+        Self(word | (key.len() as u128) << (8 * WORD_LEN))
     }
-    slots
+
+    /// The same for a key of `len` bytes that is the beginning of `text`; in a few steps where enough follows it.
+    #[inline(always)]
+    pub(crate) fn at_start_of(text: &[u8], len: usize) -> Self {
+        match text.first_chunk() {
+            Some(bytes) if len <= WORD_LEN => {
+                Self(u128::from_le_bytes(*bytes) & FIRST[len] | (len as u128) << (8 * WORD_LEN))
+            }
+            _ => Self::new(&text[..len]),
+        }
+    }
+
+    /// The slot of a known key: no two of a table have the same, which is checked when the tables are made.
+    #[inline(always)]
+    const fn slot(self) -> usize {
+        let mixed = self.0 as u64 ^ (self.0 >> 64) as u64 >> 5;
+        // Found by trying: an odd number that keeps the known keys apart.
+        (mixed.wrapping_mul(0xc360_b3b7_1251_310b) >> 58) as usize
+    }
+}
+
+/// Every spelling of the keys of one kind of object, each in its slot.
+struct Keys<F> {
+    words: [Word; SLOT_COUNT],
+    found: [Option<(F, Option<Dialect>)>; SLOT_COUNT],
+}
+
+const SLOT_COUNT: usize = 64;
+
+impl<F: Copy> Keys<F> {
+    const fn of(table: &[Name<F>]) -> Self {
+        let mut keys = Self { words: [Word::NONE; SLOT_COUNT], found: [None; SLOT_COUNT] };
+        let mut place = 0;
+        while place < table.len() {
+            let Name { field, camel, snake } = table[place];
+            if Word::new(camel.as_bytes()).0 == Word::new(snake.as_bytes()).0 {
+                keys = keys.with(camel, (field, None));
+            } else {
+                keys = keys.with(camel, (field, Some(Dialect::Camel)));
+                keys = keys.with(snake, (field, Some(Dialect::Snake)));
+            }
+            place += 1;
+        }
+        keys
+    }
+
+    const fn with(mut self, key: &str, found: (F, Option<Dialect>)) -> Self {
+        assert!(key.len() <= WORD_LEN, "the key is too long for a word");
+        let word = Word::new(key.as_bytes());
+        let slot = word.slot();
+        assert!(self.found[slot].is_none(), "two keys in one slot");
+        self.words[slot] = word;
+        self.found[slot] = Some(found);
+        self
+    }
+
+    #[inline(always)]
+    fn find(&self, key: Word) -> Option<(F, Option<Dialect>)> {
+        let slot = key.slot();
+        if self.words[slot] == key { self.found[slot] } else { None }
+    }
 }
 
 #[cfg(test)]
@@ -319,24 +377,43 @@ mod tests {
 
     #[test]
     fn every_key_is_found_and_nothing_else() {
+        fn both<F: Copy + PartialEq + std::fmt::Debug>(key: &str, find: fn(Word) -> Option<F>) -> Option<F> {
+            let long = format!("{key}\": 1, and more of the message");
+            let found = find(Word::new(key.as_bytes()));
+            assert_eq!(find(Word::at_start_of(long.as_bytes(), key.len())), found, "{key}");
+            assert_eq!(find(Word::at_start_of(key.as_bytes(), key.len())), found, "{key}");
+            found
+        }
         for name in &FIELDS {
             let telling = name.camel != name.snake;
-            assert_eq!(
-                find_field(name.camel.as_bytes()),
-                Some((name.field, telling.then_some(Dialect::Camel)))
-            );
-            if telling {
-                assert_eq!(find_field(name.snake.as_bytes()), Some((name.field, Some(Dialect::Snake))));
-            }
+            let dialects = [Dialect::Camel, Dialect::Snake].map(|dialect| telling.then_some(dialect));
+            assert_eq!(both(name.camel, find_field), Some((name.field, dialects[0])));
+            assert_eq!(both(name.snake, find_field), Some((name.field, dialects[1])));
         }
         for name in &PAYLOAD_FIELDS {
-            assert_eq!(find_payload_field(name.camel.as_bytes()).map(|found| found.0), Some(name.field));
-            assert_eq!(find_payload_field(name.snake.as_bytes()).map(|found| found.0), Some(name.field));
+            let telling = name.camel != name.snake;
+            let dialects = [Dialect::Camel, Dialect::Snake].map(|dialect| telling.then_some(dialect));
+            assert_eq!(both(name.camel, find_payload_field), Some((name.field, dialects[0])));
+            assert_eq!(both(name.snake, find_payload_field), Some((name.field, dialects[1])));
         }
-        assert_eq!(find_field(b"BrokerURL"), Some((Field::BrokerUrl, Some(Dialect::Camel))));
-        for unknown in ["", "x", "correlationid", "msgID", "broker_URL", "payload", "payloadss"] {
-            assert_eq!(find_field(unknown.as_bytes()), None, "{unknown}");
-            assert_eq!(find_payload_field(unknown.as_bytes()), None, "{unknown}");
+        assert_eq!(both("BrokerURL", find_field), Some((Field::BrokerUrl, Some(Dialect::Camel))));
+        for unknown in [
+            "",
+            "x",
+            "correlationid",
+            "msgID",
+            "broker_URL",
+            "payload",
+            "payloadss",
+            "msgId\0",
+            "\0",
+            "replyToMsgIds12",
+            "replyToMsgIds123",
+            "reply_to_msg_id_",
+            "a key that is as long as they come",
+        ] {
+            assert_eq!(both(unknown, find_field), None, "{unknown}");
+            assert_eq!(both(unknown, find_payload_field), None, "{unknown}");
         }
     }
 }

@@ -17,6 +17,9 @@ pub(crate) struct ScanError {
 
 pub(crate) type Scan<T> = Result<T, ScanError>;
 
+/// The length of a UUID's text.
+const ID_LEN: usize = 36;
+
 /// A string's content, between the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawString {
@@ -66,25 +69,24 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The next byte after white space, without consuming it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn peek(&mut self) -> Option<u8> {
-        while let Some(&byte) = self.input.get(self.pos) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(byte);
-            }
-            self.pos += 1;
+        let byte = *self.input.get(self.pos)?;
+        if byte > b' ' {
+            return Some(byte);
         }
-        None
+        self.pos = skip_space(self.input, self.pos);
+        self.input.get(self.pos).copied()
     }
 
     /// Consumes `byte` after white space, or says that `what` was expected.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn expect(&mut self, byte: u8, what: &'static str) -> Scan<()> {
         if self.take(byte) { Ok(()) } else { self.fail(what) }
     }
 
     /// Consumes `byte` after white space if it is next.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.pos += usize::from(found);
@@ -120,6 +122,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The input must end here, but for white space.
+    #[inline(always)]
     pub(crate) fn end(&mut self) -> Scan<()> {
         match self.peek() {
             None => Ok(()),
@@ -128,6 +131,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The type of the next value, which is not consumed.
+    #[inline(always)]
     pub(crate) fn kind(&mut self) -> Scan<Kind> {
         match self.peek() {
             Some(b'"') => Ok(Kind::String),
@@ -152,23 +156,51 @@ impl<'a, L: Level> Scanner<'a, L> {
     #[inline(always)]
     pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
-        self.pos += self.level.special(&self.input[start..]);
-        if self.input.get(self.pos) == Some(&b'"') {
-            self.pos += 1;
-            return Ok(RawString { range: start..self.pos - 1, escaped: false });
-        }
-        self.rest_of_unusual_string(start)
+        let len = self.level.special(&self.input[start..]);
+        self.rest_of_string_from(start, len)
     }
 
-    /// Goes on where a string that began at `start` has something else than plain ASCII.
+    /// The same for a string that is likely to be an id, or empty.
+    ///
+    /// Where it is, the position behind it is known by comparisons whose outcome the processor foresees, so that it goes
+    /// on there at once; the result of a search would have to be awaited.
+    #[inline(always)]
+    pub(crate) fn rest_of_id(&mut self) -> Scan<RawString> {
+        let start = self.pos;
+        if self.input.get(start) == Some(&b'"') {
+            self.pos = start + 1;
+            return Ok(RawString { range: start..start, escaped: false });
+        }
+        let len = self.level.special(&self.input[start..]);
+        if self.input.get(start + ID_LEN) == Some(&b'"') && len == ID_LEN {
+            self.pos = start + ID_LEN + 1;
+            return Ok(RawString { range: start..start + ID_LEN, escaped: false });
+        }
+        self.rest_of_string_from(start, len)
+    }
+
+    /// The same for a string that begins at `start` with `len` bytes of plain ASCII.
+    #[inline(always)]
+    fn rest_of_string_from(&mut self, start: usize, len: usize) -> Scan<RawString> {
+        self.pos = start + len;
+        let escaped = if self.input.get(self.pos) == Some(&b'"') {
+            self.pos += 1;
+            false
+        } else {
+            self.rest_of_unusual_string()?
+        };
+        Ok(RawString { range: start..self.pos - 1, escaped })
+    }
+
+    /// Goes on to the end of a string where it has something else than plain ASCII; whether that are escapes.
     #[inline(never)]
-    fn rest_of_unusual_string(&mut self, start: usize) -> Scan<RawString> {
+    fn rest_of_unusual_string(&mut self) -> Scan<bool> {
         let mut escaped = false;
         loop {
             match self.input.get(self.pos) {
                 Some(b'"') => {
                     self.pos += 1;
-                    return Ok(RawString { range: start..self.pos - 1, escaped });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -237,6 +269,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// A number, by RFC 8259's grammar; any length and magnitude.
+    #[inline(always)]
     pub(crate) fn number(&mut self) -> Scan<Range<usize>> {
         self.peek();
         let start = self.pos;
@@ -263,11 +296,13 @@ impl<'a, L: Level> Scanner<'a, L> {
         Ok(start..self.pos)
     }
 
+    #[inline(always)]
     fn digits(&mut self) {
         let rest = &self.input[self.pos..];
         self.pos += rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
     }
 
+    #[inline(always)]
     fn some_digits(&mut self) -> Scan<()> {
         let start = self.pos;
         self.digits();
@@ -275,6 +310,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// `true`, `false` or `null`.
+    #[inline(always)]
     pub(crate) fn literal(&mut self) -> Scan<()> {
         self.peek();
         for word in [b"true".as_slice(), b"false", b"null"] {
@@ -345,7 +381,21 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.value(depth).map(|_| ())
     }
 
+    /// A key as nearly all are: short, plain, next, and with its colon behind it. Consumes both; its range.
+    #[inline(always)]
+    pub(crate) fn compact_key(&mut self) -> Option<Range<usize>> {
+        let (&quote, rest) = self.input.get(self.pos..)?.split_first()?;
+        let len = self.level.special_soon(rest.first_chunk()?)?;
+        if quote != b'"' || rest.get(len) != Some(&b'"') || rest.get(len + 1) != Some(&b':') {
+            return None;
+        }
+        let start = self.pos + 1;
+        self.pos = start + len + 2;
+        Some(start..start + len)
+    }
+
     /// A key and its colon.
+    #[inline(always)]
     pub(crate) fn key(&mut self) -> Scan<RawString> {
         if self.peek() != Some(b'"') {
             return self.fail("expected a key");
@@ -354,6 +404,13 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.expect(b':', "expected a colon after the key")?;
         Ok(key)
     }
+}
+
+/// The first position from `pos` on that is no white space. By value, so that a scanner can stay in registers.
+#[inline(never)]
+fn skip_space(input: &[u8], pos: usize) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    pos + input[pos..].iter().take_while(|byte| is_space(byte)).count()
 }
 
 /// Checks that `text` is one JSON value of at most [`MAX_DEPTH`], and nothing else.

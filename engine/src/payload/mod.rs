@@ -42,15 +42,19 @@ pub enum PayloadType {
 impl PayloadType {
     /// The type behind a name on the wire, in either dialect.
     pub fn from_name(name: &str) -> Self {
+        Self::from_bytes(name.as_bytes())
+    }
+
+    pub(crate) fn from_bytes(name: &[u8]) -> Self {
         match name {
-            "text" => Self::Text,
-            "dictionary" => Self::Dictionary,
-            "table" | "arrowtable" => Self::Table,
-            "jsontable" => Self::JsonTable,
-            "image" => Self::Image,
-            "audio" => Self::Audio,
-            "video" => Self::Video,
-            "binary" => Self::Binary,
+            b"text" => Self::Text,
+            b"dictionary" => Self::Dictionary,
+            b"table" | b"arrowtable" => Self::Table,
+            b"jsontable" => Self::JsonTable,
+            b"image" => Self::Image,
+            b"audio" => Self::Audio,
+            b"video" => Self::Video,
+            b"binary" => Self::Binary,
             _ => Self::Other,
         }
     }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
+use smallvec::{SmallVec, smallvec};
 
 use super::{PayloadType, dictionary};
 use crate::envelope::{Data, Dialect, Metadata};
@@ -26,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Payload {
     dataname: String,
     type_name: Cow<'static, str>,
-    chunks: Vec<Bytes>,
+    chunks: SmallVec<[Bytes; 1]>,
     metadata: Option<Metadata>,
 }
 
@@ -89,7 +90,7 @@ impl Payload {
         batches: &[arrow_array::RecordBatch],
     ) -> Result<Self> {
         let mut payload = Self::of(PayloadType::Table, dataname, Bytes::new());
-        payload.chunks = super::table::encode(schema, batches)?;
+        payload.chunks = super::table::encode(schema, batches)?.into();
         Ok(payload)
     }
 
@@ -131,14 +132,14 @@ impl Payload {
     ) -> Result<Self> {
         let (type_name, bytes) = (type_name.into(), bytes.into());
         check(&type_name, &bytes)?;
-        Ok(Self { dataname: dataname.into(), type_name, chunks: vec![bytes], metadata: None })
+        Ok(Self { dataname: dataname.into(), type_name, chunks: smallvec![bytes], metadata: None })
     }
 
     fn of(payload_type: PayloadType, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self {
             dataname: dataname.into(),
             type_name: Cow::Borrowed(payload_type.name(Dialect::Camel)),
-            chunks: vec![bytes.into()],
+            chunks: smallvec![bytes.into()],
             metadata: None,
         }
     }
@@ -148,10 +149,10 @@ impl Payload {
     pub(crate) fn copy_of(payload: &super::PayloadRef<'_>) -> Self {
         let fields = payload.fields();
         let chunks = match fields.data {
-            Data::Chunks(chunks) => chunks.to_vec(),
-            Data::Bytes(bytes) => vec![Bytes::copy_from_slice(bytes)],
+            Data::Chunks(chunks) => chunks.iter().cloned().collect(),
+            Data::Bytes(bytes) => smallvec![Bytes::copy_from_slice(bytes)],
             // A borrowed payload is never a link.
-            Data::Link { .. } => Vec::new(),
+            Data::Link { .. } => SmallVec::new(),
         };
         Self {
             dataname: fields.dataname.to_owned(),

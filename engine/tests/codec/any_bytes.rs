@@ -21,6 +21,11 @@ proptest! {
     }
 
     #[test]
+    fn every_way_to_read_a_message_gives_the_same(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
+        properties::envelope_paths(&bytes);
+    }
+
+    #[test]
     fn json_like_noise_is_read_as_the_oracle_reads_it(
         text in r#"(\{"payloads":)?[\[\]{}",:0-9eE.\-\\untrfals \n\u{7f}é]{0,30}\}?"#,
     ) {
@@ -86,6 +91,32 @@ fn the_generator_makes_messages_worth_reading() {
     }
     assert!((500..950).contains(&accepted), "{accepted} of 1000 accepted");
     assert!((payloads / 4..payloads).contains(&readable), "{readable} of {payloads} payloads readable");
+}
+
+/// The ways to read a message would agree on rubbish too.
+#[test]
+fn the_generator_makes_messages_in_order_that_are_decoded_while_they_are_read() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut accepted, mut payloads, mut early) = (0, 0, 0);
+    for _ in 0..1000 {
+        let tree = prop::collection::vec(any::<u8>(), 0..1500).new_tree(&mut runner).unwrap();
+        let message = source::ordered_message(&mut source::Source::new(&tree.current()));
+        let mut out = Vec::new();
+        let limits = natsbridge::Limits::default();
+        if let Ok(envelope) = natsbridge::Envelope::decode_into_vec(message.into_bytes(), &limits, &mut out) {
+            accepted += 1;
+            for payload in envelope.payloads() {
+                payloads += 1;
+                let decoded = payload.bytes_in(&out);
+                early += usize::from(matches!(decoded, Ok(std::borrow::Cow::Borrowed(_))));
+            }
+        }
+    }
+    assert!((300..900).contains(&accepted), "{accepted} of 1000 accepted");
+    assert!(
+        (payloads / 8..payloads * 3 / 4).contains(&early),
+        "{early} of {payloads} payloads decoded early"
+    );
 }
 
 #[test]

@@ -16,4 +16,5 @@ mod oracle;
 mod plan;
 mod properties;
 mod source;
+mod tiers;
 mod views;

@@ -4,8 +4,8 @@ use bytes::{Bytes, BytesMut};
 use natsbridge::base64::{Codec, Invalid, Tier};
 use natsbridge::plan::{PlanItem, PlanLimits};
 use natsbridge::{
-    Content, Data, Dialect, Envelope, ErrorKind, MessageFields, Metadata, PayloadData, PayloadFields,
-    PayloadType, Transport, base64,
+    Content, Data, Dialect, Envelope, ErrorKind, Limits, MessageFields, Metadata, PayloadData, PayloadFields,
+    PayloadType, PayloadView, Transport, base64,
 };
 
 use crate::oracle::{self, json, write};
@@ -15,9 +15,10 @@ use crate::source::{self, Source};
 pub(crate) type Property = fn(&[u8]);
 
 /// Every property by its name, which is also that of its fuzz target and of its folder of seeds.
-pub(crate) const ALL: [(&str, Property); 6] = [
+pub(crate) const ALL: [(&str, Property); 7] = [
     ("envelope_differential", envelope_differential),
     ("envelope_structured", envelope_structured),
+    ("envelope_paths", envelope_paths),
     ("envelope_round_trip", envelope_round_trip),
     ("base64_split", base64_split),
     ("dictionary", dictionary),
@@ -26,6 +27,7 @@ pub(crate) const ALL: [(&str, Property); 6] = [
 
 /// Any bytes as a message: accepted or refused as the oracle does, with the same meaning.
 pub(crate) fn envelope_differential(message: &[u8]) {
+    check_paths(message);
     let expected = oracle::envelope::read(message);
     compare_with_serde_json(message);
     let envelope = match Envelope::decode(Bytes::copy_from_slice(message)) {
@@ -152,6 +154,77 @@ pub(crate) fn envelope_structured(bytes: &[u8]) {
     envelope_differential(&message);
 }
 
+/// A message near the documented order of keys, or any bytes: every way to read it gives the same.
+pub(crate) fn envelope_paths(bytes: &[u8]) {
+    let (choice, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    if choice % 8 == 7 {
+        check_paths(rest);
+        return;
+    }
+    let source = &mut Source::new(rest);
+    let mut message = source::ordered_message(source).into_bytes();
+    if choice % 8 >= 4 {
+        source::mutate(source, &mut message);
+    }
+    check_paths(&message);
+}
+
+/// The general path, the fast one, and both that decode on the way: the same messages are accepted with the same
+/// meaning, with the same bytes, and all errors are the same.
+fn check_paths(message: &[u8]) {
+    let limits = Limits::default().payload_count(40);
+    let message = Bytes::copy_from_slice(message);
+    let (mut shared, mut kept) = (BytesMut::from("of the message before"), b"of the message before".to_vec());
+    let general = Envelope::decode_in_any_order(message.clone(), &limits);
+    let fast = Envelope::decode_with(message.clone(), &limits);
+    let sharing = Envelope::decode_into(message.clone(), &limits, &mut shared);
+    let keeping = Envelope::decode_into_vec(message.clone(), &limits, &mut kept);
+    assert!(shared.is_empty());
+    let general = match general {
+        Ok(envelope) => envelope,
+        Err(error) => {
+            for other in [fast, sharing, keeping] {
+                assert_eq!(format!("{:?}", other.err()), format!("{:?}", Some(&error)));
+            }
+            return;
+        }
+    };
+    for (way, other) in [("fast", fast), ("sharing", sharing), ("keeping", keeping)] {
+        let other = other.unwrap_or_else(|error| panic!("{way}: {error}"));
+        assert_eq!(other.dialect(), general.dialect(), "{way}");
+        assert_eq!(strings_of(&other), strings_of(&general), "{way}");
+        assert_eq!(other.metadata().as_json(), general.metadata().as_json(), "{way}");
+        assert_eq!(format!("{other:?}"), format!("{general:?}"), "{way}");
+        assert_eq!(other.payload_count(), general.payload_count(), "{way}");
+        for (theirs, ours) in general.payloads().zip(other.payloads()) {
+            let texts = |view: &PayloadView<'_>| {
+                [view.id(), view.dataname(), view.type_name(), view.encoding(), view.metadata().as_json()]
+                    .map(str::to_owned)
+            };
+            assert_eq!(texts(&ours), texts(&theirs), "{way}");
+            assert_eq!((ours.size(), ours.transport()), (theirs.size(), theirs.transport()), "{way}");
+            assert_eq!(format!("{:?}", ours.defect()), format!("{:?}", theirs.defect()), "{way}");
+            assert_eq!(format!("{:?}", ours.content()), format!("{:?}", theirs.content()), "{way}");
+            let decoded = |view: PayloadView<'_>| {
+                let data = view.decode().map_err(|error| format!("{error:?}"))?;
+                let base64 = matches!(view.content(), Ok(Content::Base64(_)));
+                let aligned = data.bytes().is_empty() || data.bytes().as_ptr() as usize % 64 == 0;
+                assert!(aligned || !base64, "{way}: decoded bytes are aligned");
+                Ok::<_, String>((data.bytes().clone(), data.verification(), data.size_mismatch()))
+            };
+            let expected = decoded(theirs);
+            assert_eq!(decoded(ours), expected, "{way}");
+            if way == "keeping" {
+                let bytes = ours.bytes_in(&kept).map_err(|error| format!("{error:?}"));
+                assert_eq!(
+                    bytes.map(|bytes| Bytes::from(bytes.into_owned())),
+                    expected.map(|(bytes, ..)| bytes)
+                );
+            }
+        }
+    }
+}
+
 /// Fields from the bytes: written as the oracle writes them, in as many bytes as announced, and read back the same.
 pub(crate) fn envelope_round_trip(bytes: &[u8]) {
     let source = &mut Source::new(bytes);
@@ -225,6 +298,7 @@ pub(crate) fn envelope_round_trip(bytes: &[u8]) {
     assert_eq!(message.len(), natsbridge::encoded_len(dialect, &fields, &payloads));
     serde_json::from_slice::<serde_json::Value>(&message).expect("serde_json reads it");
 
+    check_paths(&message);
     let envelope = Envelope::decode(message.clone()).expect("what was written reads back");
     assert_eq!(envelope.dialect(), dialect);
     assert_eq!(strings_of(&envelope), strings.each_ref().map(String::as_str));
@@ -325,16 +399,12 @@ pub(crate) fn check_decode(text: &[u8], splits: &[u8]) {
         let got = got.map(|()| out[4..].to_vec());
         assert_eq!(decode_in_pieces_by(codec, &pieces(text, splits)), got, "{} in pieces", shown());
         // Into a slice of the very size, with a guard behind it.
-        let len = expected.as_ref().map_or(base64::max_decoded_len(text.len()), Vec::len);
+        let len = expected.as_ref().map_or_else(|_| base64::max_decoded_len(text.len()), Vec::len);
         let mut room = vec![b'#'; len + 64];
         let got_len = codec.decode_into(text, &mut room[..len]);
         assert_eq!(got_len.map(|len| room[..len].to_vec()), got, "{} into a slice", shown());
         assert!(room[len..].iter().all(|&byte| byte == b'#'), "beyond the slice: {}", shown());
     }
-}
-
-pub(crate) fn decode_in_pieces(pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
-    decode_in_pieces_by(Codec::new(), pieces)
 }
 
 pub(crate) fn decode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> Result<Vec<u8>, Invalid> {
@@ -362,10 +432,6 @@ pub(crate) fn check_encode(bytes: &[u8], splits: &[u8]) {
         assert_eq!(text, expected.as_bytes(), "into a slice by {tier}");
         assert!(guard.iter().all(|&byte| byte == b'#'), "beyond the slice by {tier}");
     }
-}
-
-pub(crate) fn encode_in_pieces(pieces: &[&[u8]]) -> BytesMut {
-    encode_in_pieces_by(Codec::new(), pieces)
 }
 
 pub(crate) fn encode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> BytesMut {

@@ -100,6 +100,134 @@ pub(crate) fn message(source: &mut Source<'_>) -> String {
     object(source, pairs)
 }
 
+/// A message in the documented order of keys without any space, as most are; seldom something differs, in one place.
+pub(crate) fn ordered_message(source: &mut Source<'_>) -> String {
+    let camel = "correlationId msgId timestamp sendTo msgPurpose senderName senderId receiverName receiverId \
+                 replyTo replyToMsgId brokerURL";
+    let snake_case = "correlation_id msg_id timestamp send_to msg_purpose sender_name sender_id receiver_name \
+                      receiver_id reply_to reply_to_msg_id broker_url";
+    let snake = source.one_in(2);
+    let mut out = String::from("{");
+    for name in (if snake { snake_case } else { camel }).split_whitespace() {
+        if source.one_in(60) {
+            continue;
+        }
+        let text = match source.below(4) {
+            0 => String::new(),
+            1 => "5f0c3a4e-1b7d-4c52-9a3e-8d2f6b1c0e47".into(),
+            2 => source.text(80),
+            _ => "/chat/room1".into(),
+        };
+        let value = if source.one_in(40) { string_field(source) } else { write::string(&text) };
+        out += &format!("\"{name}\"{}:{value},", odd_space(source));
+    }
+    if !source.one_in(40) {
+        out += &format!("\"metadata\":{},", ordered_metadata(source));
+    }
+    let count = if source.one_in(16) { 9 + source.below(90) } else { source.below(4) };
+    let payloads: Vec<_> = (0..count).map(|_| ordered_payload(source, snake)).collect();
+    out += &format!("\"payloads\":[{}{}]", odd_space(source), payloads.join(","));
+    if source.one_in(30) {
+        let name = source.pick(&["msgId", "payloads", "x", "metadata"]);
+        out += &format!(",\"{name}\":{}", value(source, 0));
+    }
+    out + source.pick(&["}", "}", "}", "}", "}\n"])
+}
+
+fn ordered_payload(source: &mut Source<'_>, snake: bool) -> String {
+    let type_key = if snake ^ source.one_in(30) { "payload_type" } else { "type" };
+    let types = ["text", "dictionary", "table", "arrowtable", "jsontable", "binary", "image", "new-kind", ""];
+    let type_name = source.pick(&types);
+    let max_len = if source.one_in(4) { 700 } else { 70 };
+    let raw = source.bytes(max_len);
+    let mut text = base64::encode(&raw);
+    let mut size = raw.len().to_string();
+    match source.below(24) {
+        22 | 23 => text = text.trim_end_matches('=').into(),
+        2 => text = text.replace('+', "-").replace('/', "_"),
+        3 => text += source.pick(&["\\n", "\\r\\n", "\n", "\r\n", "=", " ", "\\u000a"]),
+        4 | 5 => {
+            let piece =
+                source.pick(&["-", "+", "_", "/", "=", "*", "\n", "é", "\\/", "\\u0041", "\"", "\u{1}"]);
+            let at = source.below(text.len() + 1);
+            if source.one_in(2) {
+                text.insert_str(at, piece);
+            } else {
+                text.replace_range(at..(at + piece.len()).min(text.len()), piece);
+            }
+        }
+        6 => size = source.below(800).to_string(),
+        7 => {
+            let sizes = [
+                "null",
+                "007",
+                "1.0",
+                "-0",
+                "1e1",
+                "9223372036854775807",
+                "18446744073709551615",
+                "\"5\"",
+                "",
+            ];
+            size = source.pick(&sizes).into();
+        }
+        8 => text = write::string(&value(source, 3)).trim_matches('"').into(),
+        _ => {}
+    }
+    let data = if source.one_in(20) { value(source, 3) } else { format!("\"{text}\"") };
+    let transport = source.pick(&[
+        "\"transport\":\"direct\",\"encoding\":\"base64\"",
+        "\"transport\":\"direct\",\"encoding\":\"base64\"",
+        "\"transport\":\"direct\",\"encoding\":\"base64\"",
+        "\"transport\":\"link\",\"encoding\":\"none\"",
+        "\"transport\":\"link\",\"encoding\":\"base64\"",
+        "\"encoding\":\"json\",\"transport\":\"direct\"",
+        "\"transport\":\"pigeon\",\"encoding\":\"base64\"",
+        "\"transport\":null,\"encoding\":7",
+    ]);
+    let id = write::string(&source.text(40));
+    let name = write::string(&source.text(20));
+    let mut pairs = vec![
+        format!("\"id\":{id}"),
+        format!("\"dataname\":{}{name}", odd_space(source)),
+        format!("\"{type_key}\":\"{type_name}\""),
+        transport.into(),
+        format!("\"size\":{size}"),
+        format!("\"data\":{data}"),
+        format!("\"metadata\":{}", ordered_metadata(source)),
+    ];
+    match source.below(30) {
+        0 => {
+            pairs.remove(source.below(7));
+        }
+        1 => pairs.swap(source.below(7), source.below(7)),
+        2 => pairs.push(pairs[source.below(7)].clone()),
+        3 => pairs.push(format!("\"x\":{}", value(source, 0))),
+        _ => {}
+    }
+    format!("{{{}{}}}", pairs.join(","), odd_space(source))
+}
+
+fn ordered_metadata(source: &mut Source<'_>) -> String {
+    match source.below(12) {
+        9 => metadata(source),
+        10 => {
+            let digests = [
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
+                "559aead0",
+            ];
+            format!("{{\"sha256\":\"{}\"}}", source.pick(&digests))
+        }
+        11 => "{ }".into(),
+        _ => "{}".into(),
+    }
+}
+
+fn odd_space(source: &mut Source<'_>) -> &'static str {
+    if source.one_in(100) { source.pick(&[" ", "\n"]) } else { "" }
+}
+
 fn payload(source: &mut Source<'_>, snake: bool) -> String {
     let mut pairs = Vec::new();
     for name in ["id", "dataname", "encoding"] {

@@ -1,4 +1,4 @@
-//! 512-bit kernels (AVX-512 F, BW, VBMI): 48 bytes and 64 characters at a time, after Mula and Lemire, "Base64 encoding
+//! 512-bit kernels (AVX-512 F, BW and VBMI; BMI2): 48 bytes and 64 characters at a time, after Mula and Lemire, "Base64 encoding
 //! and decoding at almost the speed of a memory copy" (arXiv 1910.05109).
 //!
 //! ```text
@@ -17,7 +17,7 @@
 //! loads joined by a permutation; non-temporal stores.
 
 use std::arch::x86_64::{
-    __m512i, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_loadu_epi8,
+    __m512i, _bzhi_u64, _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_loadu_epi8,
     _mm512_mask_permutexvar_epi8, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
     _mm512_multishift_epi64_epi8, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8,
     _mm512_set1_epi32, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_storeu_si512,
@@ -25,7 +25,7 @@ use std::arch::x86_64::{
 };
 use std::mem::MaybeUninit;
 
-use super::super::scalar::{Alphabet, STANDARD, sextet};
+use super::super::scalar::{Alphabet, STANDARD, values};
 use super::prefetch::prefetch;
 
 /// Bytes and characters of one vector.
@@ -42,9 +42,10 @@ pub(in super::super) fn is_available() -> bool {
     is_x86_feature_detected!("avx512f")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512vbmi")
+        && is_x86_feature_detected!("bmi2")
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
     if bytes.len() <= BYTES {
         encode_tail(Letters::new(0), bytes, space)
@@ -55,13 +56,13 @@ pub(super) fn encode(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
 
 /// At most one block, the last one.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 fn encode_tail(letters: Letters, bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
     let characters = low_bits((bytes.len() * 4).div_ceil(3));
     store_some(letters.padded(load_some(bytes), characters), space);
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 fn encode_blocks(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
     let done = if bytes.len() < WORTH_ALIGNING { 0 } else { encode_aligned(bytes, space) };
     let (bytes, space) = (&bytes[done / 4 * 3..], &mut space[done..]);
@@ -79,7 +80,7 @@ fn encode_blocks(bytes: &[u8], space: &mut [MaybeUninit<u8>]) {
 ///
 /// A boundary may fall in the middle of a group: bit `6 * n` of the input is where character `n` begins, and the shifts
 /// take any phase of it within its byte.
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 fn encode_aligned(bytes: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     let (Some(block), Some(text)) = (bytes.first_chunk::<BYTES>(), space.first_chunk_mut::<CHARS>()) else {
         return 0;
@@ -114,7 +115,7 @@ struct Letters {
 impl Letters {
     /// For bytes in which the first character begins at bit `phase`, counted from the top: 0 to 7.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
     fn new(phase: usize) -> Self {
         // In a lane of 64 bits, character n is what is left of bit 58 - phase - 6n, after a rotation to the right by so
         // many. The rows are the bytes 58, 52, .. 16, less the phase each.
@@ -124,7 +125,7 @@ impl Letters {
 
     /// The letters of the first 48 bytes.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
     fn of(self, bytes: __m512i) -> __m512i {
         // The lookup takes the low six bits of each index.
         _mm512_permutexvar_epi8(self.sextets(bytes), self.alphabet)
@@ -132,7 +133,7 @@ impl Letters {
 
     /// The same, with padding for all but these characters.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
     fn padded(self, bytes: __m512i, characters: u64) -> __m512i {
         let padding = _mm512_set1_epi8(b'='.cast_signed());
         _mm512_mask_permutexvar_epi8(padding, characters, self.sextets(bytes), self.alphabet)
@@ -140,7 +141,7 @@ impl Letters {
 
     /// One in the low six bits of each byte.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
     fn sextets(self, bytes: __m512i) -> __m512i {
         // bytes  [.. a2 a1 a0], the first byte lowest
         // lanes  [a0 a1 a2 a3 a4 a5 a6 a7] [a6 a7 ..] ..: eight bytes from every sixth, the first highest
@@ -160,7 +161,7 @@ static SPREAD: Table = Table({
     table
 });
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     let values = Values::new(alphabet);
     if body.len() <= CHARS { decode_tail(values, body, space) } else { decode_blocks(values, body, space) }
@@ -168,7 +169,7 @@ pub(super) fn decode(alphabet: Alphabet, body: &[u8], space: &mut [MaybeUninit<u
 
 /// At most one block, the last one.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 fn decode_tail(values: Values, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     let mut wrong = _mm512_setzero_si512();
     // Behind the end come letters for zero bits: in the bytes there, only spare bits can be set.
@@ -181,7 +182,7 @@ fn decode_tail(values: Values, body: &[u8], space: &mut [MaybeUninit<u8>]) -> us
     space.len()
 }
 
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
 fn decode_blocks(values: Values, body: &[u8], space: &mut [MaybeUninit<u8>]) -> usize {
     let mut done = 0;
     // Each vector stores a whole 64 bytes, of which the next one overwrites what is too much.
@@ -223,19 +224,19 @@ struct Values {
 
 impl Values {
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
     fn new(alphabet: Alphabet) -> Self {
-        let [low, high] = match alphabet {
+        let tables = match alphabet {
             Alphabet::Standard => &STANDARD_VALUES,
             Alphabet::UrlSafe => &URL_SAFE_VALUES,
         };
-        Self { low: load(&low.0), high: load(&high.0), pack: load(&PACK.0) }
+        Self { low: load(&tables[0].0), high: load(&tables[1].0), pack: load(&PACK.0) }
     }
 
     /// The bytes of 64 characters, and zeros behind them. Sets the top bit of a byte of `wrong` for each character that
     /// is not of the alphabet.
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vbmi,bmi2")]
     fn of(self, text: __m512i, wrong: &mut __m512i) -> __m512i {
         const OR_OF_THREE: i32 = 0xFE;
         let sextets = _mm512_permutex2var_epi8(self.low, text, self.high);
@@ -261,21 +262,15 @@ static PACK: Table = Table({
     table
 });
 
-static STANDARD_VALUES: [Table; 2] = values(Alphabet::Standard);
-static URL_SAFE_VALUES: [Table; 2] = values(Alphabet::UrlSafe);
+static STANDARD_VALUES: [Table; 2] = ascii_values(Alphabet::Standard);
+static URL_SAFE_VALUES: [Table; 2] = ascii_values(Alphabet::UrlSafe);
 
-/// The value of each of the 128 characters; the top bit alone for those that are not of the alphabet.
-const fn values(alphabet: Alphabet) -> [Table; 2] {
-    let mut tables = [Table([0x80; 64]), Table([0x80; 64])];
+/// The values of the first 128 characters; those that are not of the alphabet have the top bit.
+const fn ascii_values(alphabet: Alphabet) -> [Table; 2] {
+    let mut tables = [Table([0; 64]), Table([0; 64])];
     let mut character = 0;
     while character < 128 {
-        let value = match (sextet(character), alphabet) {
-            (Some((value, None)), _)
-            | (Some((value, Some(Alphabet::Standard))), Alphabet::Standard)
-            | (Some((value, Some(Alphabet::UrlSafe))), Alphabet::UrlSafe) => value,
-            _ => 0x80,
-        };
-        tables[character as usize / 64].0[character as usize % 64] = value;
+        tables[character / 64].0[character % 64] = values(alphabet)[character];
         character += 1;
     }
     tables
@@ -285,11 +280,12 @@ const fn values(alphabet: Alphabet) -> [Table; 2] {
 #[repr(align(64))]
 struct Table([u8; 64]);
 
-/// The lowest `count` bits, at most 64.
+/// The lowest `count` bits; some or all of the 64 for more than these.
 #[inline]
+#[target_feature(enable = "bmi2")]
 fn low_bits(count: usize) -> u64 {
-    debug_assert!(count <= 64);
-    if count == 0 { 0 } else { u64::MAX >> (64 - count) }
+    // The instruction looks at the lowest eight bits of the count.
+    _bzhi_u64(u64::MAX, count as u32)
 }
 
 #[inline]
@@ -309,19 +305,19 @@ fn load_at<const AT: usize, const LEN: usize>(bytes: &[u8; LEN]) -> __m512i {
 
 /// The bytes, at most 64, and zeros behind them.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
 fn load_some(bytes: &[u8]) -> __m512i {
-    let mask = low_bits(bytes.len().min(64));
-    // SAFETY: the load reads the bytes whose bit is set in the mask, which are within the slice; it does not access the
+    let mask = low_bits(bytes.len());
+    // SAFETY: the load reads the bytes whose bit is set in the mask, which has no more bits than the slice has bytes; it does not access the
     // others, and needs no alignment.
     unsafe { _mm512_maskz_loadu_epi8(mask, bytes.as_ptr().cast()) }
 }
 
 /// The characters, at most 64, and `A` behind them.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
 fn load_some_or_a(text: &[u8]) -> __m512i {
-    let mask = low_bits(text.len().min(64));
+    let mask = low_bits(text.len());
     let fill = _mm512_set1_epi8(b'A'.cast_signed());
     // SAFETY: as for `load_some`.
     unsafe { _mm512_mask_loadu_epi8(fill, mask, text.as_ptr().cast()) }
@@ -344,10 +340,10 @@ fn store_at<const AT: usize, const LEN: usize>(vector: __m512i, space: &mut [May
 
 /// Fills the space, at most 64 bytes, with the vector's first bytes.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
+#[target_feature(enable = "avx512f,avx512bw,bmi2")]
 fn store_some(vector: __m512i, space: &mut [MaybeUninit<u8>]) {
-    let mask = low_bits(space.len().min(64));
-    // SAFETY: the store writes the bytes whose bit is set in the mask, which are within the slice; it does not access the
+    let mask = low_bits(space.len());
+    // SAFETY: the store writes the bytes whose bit is set in the mask, which has no more bits than the slice has bytes; it does not access the
     // others, and needs no alignment.
     unsafe { _mm512_mask_storeu_epi8(space.as_mut_ptr().cast(), mask, vector) }
 }

@@ -16,6 +16,14 @@ pub(crate) unsafe trait Level: Copy + fmt::Debug {
     /// length where there is none.
     fn special(self, text: &[u8]) -> usize;
 
+    /// The same for text of up to 16 bytes: shorter to do, where the text is likely to be short. `None` if there is no
+    /// such byte in it.
+    #[inline(always)]
+    fn special_soon(self, text: &[u8; 16]) -> Option<usize> {
+        let found = baseline::specials(text);
+        if found == 0 { None } else { Some(found.trailing_zeros() as usize) }
+    }
+
     /// Copies a text of any bytes, and tells whether a JSON string may hold them as they are: no quote, no
     /// backslash, no control character.
     ///
@@ -189,6 +197,7 @@ mod baseline {
 mod avx512 {
     use std::arch::x86_64::*;
     use std::mem::MaybeUninit;
+    use std::sync::atomic::{AtomicU8, Ordering};
 
     use super::{Job, Level};
 
@@ -199,13 +208,28 @@ mod avx512 {
     /// Bytes of a register.
     const WIDE: usize = 64;
 
+    /// What has been found out about this machine: one load where the standard library needs one for each feature.
+    static KNOWN: AtomicU8 = AtomicU8::new(0);
+    const PRESENT: u8 = 1;
+    const ABSENT: u8 = 2;
+
     impl Avx512 {
         #[inline(always)]
         pub(super) fn detect() -> Option<Self> {
+            match KNOWN.load(Ordering::Relaxed) {
+                PRESENT => Some(Self(())),
+                ABSENT => None,
+                _ => Self::look(),
+            }
+        }
+
+        #[cold]
+        fn look() -> Option<Self> {
             let found = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2");
+            KNOWN.store(if found { PRESENT } else { ABSENT }, Ordering::Relaxed);
             found.then_some(Self(()))
         }
 
@@ -225,8 +249,16 @@ mod avx512 {
     unsafe impl Level for Avx512 {
         #[inline(always)]
         fn special(self, text: &[u8]) -> usize {
-            // SAFETY: `self` exists, so the machine has these instructions.
-            unsafe { special(text) }
+            // Most strings end in the first block, and most blocks have more of the message behind them.
+            if let Some(first) = text.first_chunk::<WIDE>() {
+                // SAFETY: `self` exists, so the machine has these instructions.
+                let found = unsafe { specials_of(first) };
+                if found != 0 {
+                    return found.trailing_zeros() as usize;
+                }
+            }
+            // SAFETY: as above.
+            unsafe { special_far(text) }
         }
 
         #[inline(always)]
@@ -262,15 +294,9 @@ mod avx512 {
     }
 
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
-    fn special(text: &[u8]) -> usize {
-        // Most strings end in the first block.
-        let Some(first) = text.first_chunk::<WIDE>() else { return special_in_tail(text) };
-        let found = specials(load(first));
-        if found != 0 {
-            return found.trailing_zeros() as usize;
-        }
-        WIDE + special_far(&text[WIDE..])
+    #[target_feature(enable = "avx512f,avx512bw")]
+    fn specials_of(block: &[u8; WIDE]) -> u64 {
+        specials(load(block))
     }
 
     #[inline]
@@ -284,7 +310,7 @@ mod avx512 {
         if found == 0 { tail.len() } else { found.trailing_zeros() as usize }
     }
 
-    /// The same for what is long: four blocks at a time, and few instructions for each.
+    /// The position of the first special byte in what is long: four blocks at a time, and few instructions for each.
     #[inline(never)]
     #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
     fn special_far(text: &[u8]) -> usize {
