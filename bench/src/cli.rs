@@ -3,6 +3,8 @@
 use std::alloc::System;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+#[cfg(feature = "nats")]
+use std::time::Duration;
 
 use stats_alloc::StatsAlloc;
 
@@ -11,9 +13,11 @@ use crate::machine::{self, Machine};
 use crate::measure::plant::Plant;
 use crate::measure::wall::{self, Effort};
 use crate::measure::{alloc, icount};
+#[cfg(feature = "nats")]
+use crate::nats::latency;
 use crate::record::{Metric, Record, Row};
 use crate::scenario::Scenario;
-use crate::{engine, ratios, scenarios, sibling, trackers};
+use crate::{engine, ratios, report, scenarios, sibling, trackers};
 
 const USAGE: &str = "\
 usage: natsbridge-bench COMMAND [PART...] [OPTION...]
@@ -23,7 +27,10 @@ usage: natsbridge-bench COMMAND [PART...] [OPTION...]
   wall            the time of every contestant, beside that of memcpy
   icount          instructions of the engine, counted under valgrind
   alloc           allocations of every contestant, counted exactly
+  latency         request and reply through NATS, in percentiles
   ratios          the targets: met, missed or absent
+  report [FILE]   everything, as a page and report.json in the folder --out (target/bench-report); of a
+                  report.json that is there already, the page alone
   record          instructions, allocations and times of the engine, to --out FILE
   compare A B     what changed between two records; fails as the gate does
 
@@ -35,7 +42,7 @@ PART picks the names that contain it.
   --plant FAULT   plants a `slowdown` or an `allocation` in what is counted
   --threshold N   by how many percent instructions may grow (2)
   --any-machine   compares records of different machines or compilers too
-  --out FILE      where a record goes; what trackers read goes beside it";
+  --out PATH      where a record goes, with what trackers read beside it; the folder of a report";
 
 /// What was asked for.
 #[derive(Default)]
@@ -118,9 +125,11 @@ fn run(
             return Ok(verdict(!scenarios.is_empty()));
         }
         "wall" => {
-            println!("# {}; allocator: {allocator}; tier {}", wall::CLOCK, engine::tier());
+            if !args.json {
+                println!("# {}; allocator: {allocator}; tier {}", wall::CLOCK, engine::tier());
+            }
             for scenario in args.scenarios() {
-                print_wall(&scenario, args.effort())?;
+                print_wall(&scenario, args)?;
             }
         }
         "icount" => return Ok(print_rows(args, &instructions(args)?)),
@@ -145,7 +154,25 @@ fn run(
             }
             return Ok(verdict(!ratios.is_empty()));
         }
+        #[cfg(feature = "nats")]
+        "latency" => {
+            let segment = Duration::from_millis(if args.quick { 300 } else { 2500 });
+            print!("{}", latency::table(&latency::measure(segment).map_err(|error| error.to_string())?));
+        }
         "record" => return record(args, allocator),
+        "report" => {
+            let folder = args.out.as_deref().unwrap_or(Path::new("target/bench-report"));
+            let measured = match args.parts.first() {
+                // The page alone, of what was measured before.
+                Some(file) => {
+                    let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
+                    serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?
+                }
+                None => report::measure(allocator, args.effort())?,
+            };
+            report::write(&measured, folder)?;
+            println!("report: {}", folder.join("index.html").display());
+        }
         "compare" => return compare_records(args),
         // What this program asks of itself under valgrind.
         "cpu" => print!("{}", machine::cpu_features()),
@@ -161,6 +188,17 @@ fn run(
             [row, plant] => icount::run(row, plant.parse()?)?,
             _ => return Err("icount-run ROW PLANT".into()),
         },
+        #[cfg(feature = "links")]
+        "serve-files" => crate::links::serve(args.parts.first().ok_or("serve-files FOLDER")?.as_ref())
+            .map_err(|error| error.to_string())?,
+        #[cfg(feature = "links")]
+        "upload-run" => match &args.parts[..] {
+            [files, nats, file] => {
+                let grown = crate::links::upload_run(files, nats, file.as_ref());
+                println!("{}", grown.map_err(|error| error.to_string())?);
+            }
+            _ => return Err("upload-run FILES NATS FILE".into()),
+        },
         "help" | "" => println!("{USAGE}"),
         other => return Err(format!("unknown command {other}\n{USAGE}")),
     }
@@ -171,8 +209,15 @@ fn verdict(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn print_wall(scenario: &Scenario, effort: Effort) -> Result<(), String> {
-    let rows = wall::measure(scenario, |_| true, effort)?;
+fn print_wall(scenario: &Scenario, args: &Args) -> Result<(), String> {
+    let rows = wall::measure(scenario, |_| true, args.effort())?;
+    if args.json {
+        for row in &rows {
+            let name = format!("{}/{}", scenario.name, row.contestant);
+            println!("{}", Row { name, metric: Metric::Wall, value: row.median() }.to_json());
+        }
+        return Ok(());
+    }
     let memcpy = rows.iter().find(|row| row.contestant == "memcpy");
     println!("{}", scenario.name);
     for row in &rows {

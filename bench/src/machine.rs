@@ -10,12 +10,16 @@ use crate::measure::icount;
 
 /// The features of this build.
 pub(crate) const FEATURES: &[&str] = &[
+    #[cfg(feature = "links")]
+    "links",
     #[cfg(feature = "mimalloc")]
     "mimalloc",
     #[cfg(feature = "nats")]
     "nats",
     #[cfg(feature = "rivals")]
     "rivals",
+    #[cfg(feature = "table")]
+    "table",
 ];
 
 /// Names and values, in two groups.

@@ -30,6 +30,11 @@ impl Scenario {
         Self { gated, ..self }
     }
 
+    /// The names of its contestants.
+    pub fn names(&self) -> Vec<String> {
+        (self.build)().into_iter().map(|contestant| contestant.name).collect()
+    }
+
     /// Makes the inputs, and has every contestant that `wanted` accepts do the task once.
     ///
     /// # Errors

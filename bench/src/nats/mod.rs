@@ -11,6 +11,7 @@
 //! round by round, and medians are compared.
 
 mod contestant;
+pub mod latency;
 mod server;
 mod window;
 
@@ -71,6 +72,54 @@ pub async fn round(contestant: &mut Contestant, messages: usize) -> Result<Round
     let (cpu, start) = (ProcessTime::now(), Instant::now());
     contestant.run(messages).await?;
     Ok(Round { messages, wall: start.elapsed(), cpu: cpu.elapsed() })
+}
+
+/// What a contestant took at one size: medians of its rounds.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Loop {
+    /// Bytes of one message.
+    pub message_len: usize,
+    /// The contestant's name.
+    pub contestant: &'static str,
+    /// Microseconds of CPU for one message, both sides.
+    pub cpu_us: f64,
+    /// Messages a second.
+    pub rate: f64,
+}
+
+/// Runs raw and ours at every size, in turns.
+///
+/// # Errors
+/// There is no nats-server, or a message got lost.
+#[tokio::main(worker_threads = 2)]
+pub async fn loops(rounds: usize) -> Result<Vec<Loop>, BoxError> {
+    let server = NatsServer::start()?;
+    let mut all = Vec::new();
+    for len in PAYLOAD_LENS {
+        let mut contestants = Vec::new();
+        for name in ["raw", "publisher", "send"] {
+            contestants.push((Contestant::new(name, &server.url(), len).await?, Vec::new(), Vec::new()));
+        }
+        let messages = messages_per_round(len);
+        for (contestant, ..) in &mut contestants {
+            round(contestant, messages / 4).await?; // warm-up
+        }
+        for _ in 0..rounds {
+            for (contestant, cpu, rate) in &mut contestants {
+                let round = round(contestant, messages).await?;
+                cpu.push(round.cpu_us());
+                rate.push(round.rate());
+            }
+        }
+        all.extend(contestants.into_iter().map(|(contestant, cpu, rate)| Loop {
+            message_len: contestant.message_len(),
+            contestant: contestant.name(),
+            cpu_us: median(cpu),
+            rate: median(rate),
+        }));
+    }
+    Ok(all)
 }
 
 /// The payload that all contestants send.

@@ -1,5 +1,6 @@
 //! A nats-server of our own on a free port, ended with its handle.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,11 +32,24 @@ impl NatsServer {
     /// # Errors
     /// If there is no `nats-server` to be found, or it does not listen within ten seconds.
     pub fn start() -> Result<Self, BoxError> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server that also keeps streams, below `folder`.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn with_jetstream(folder: &Path) -> Result<Self, BoxError> {
+        Self::start_with(&["-js".as_ref(), "-sd".as_ref(), folder.as_os_str()])
+    }
+
+    fn start_with(options: &[&OsStr]) -> Result<Self, BoxError> {
         let program =
             binary().ok_or("there is no nats-server (NATS_SERVER_BIN, or scripts/test.sh installs one)")?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let child = Command::new(program)
             .args(["-a", "127.0.0.1", "-p", &port.to_string()])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;

@@ -2,6 +2,8 @@
 
 mod allocations;
 mod codec;
+#[cfg(feature = "links")]
+mod links;
 #[cfg(feature = "nats")]
 mod nats;
 mod ports;
@@ -76,6 +78,13 @@ impl Ratio {
 }
 
 impl Ratio {
+    /// The same, and how it was measured.
+    pub(crate) fn to_json_with_clock(&self) -> Value {
+        let mut line = self.to_json();
+        line["clock"] = self.clock.into();
+        line
+    }
+
     fn new(name: String, value: Result<f64, String>, (better, target): Aim, clock: &'static str) -> Self {
         Self { name, value, target, better, clock }
     }
@@ -113,6 +122,8 @@ pub fn measure(wanted: &[String], effort: Effort) -> Result<Vec<Ratio>, String> 
     all.extend(allocations::measure(&wanted)?);
     #[cfg(feature = "nats")]
     all.extend(nats::measure(&wanted, effort));
+    #[cfg(feature = "links")]
+    all.extend(links::measure(&wanted, effort));
     Ok(all)
 }
 

@@ -3,14 +3,11 @@
 use super::{Aim, Ratio, Wanted, at_least};
 use crate::input::{SIZES, Size};
 use crate::measure::wall::{Effort, median, time, times_in};
-use crate::rival::port::{Language, Port};
+use crate::rival::port::{Language, Port, times_in_turn};
 use crate::scenario::Contestant;
 use crate::scenarios;
 
 const CLOCK: &str = "CPU time, of this thread and as the other program measures its own";
-
-/// How long the other program's turn is to be.
-const TURN: f64 = 20e6;
 
 struct Target {
     operation: &'static str,
@@ -66,16 +63,7 @@ fn ratio(port: &mut Port, target: &Target, effort: Effort) -> Result<f64, String
     let mut own = own(target)?;
     let own_times = times_in(&mut own, effort.turn);
 
-    // Once to be compiled, once to see how many fill a turn.
-    let mut times = 1;
-    loop {
-        let spent = port.run(name, target.operation, times)?.as_nanos() as f64;
-        if spent >= TURN {
-            times = ((times as f64 * TURN / spent) as u64).max(1);
-            break;
-        }
-        times *= 2;
-    }
+    let times = times_in_turn(port, name, target.operation)?;
     let mut ratios = Vec::new();
     for _ in 0..effort.rounds.div_ceil(4) {
         let theirs = port.run(name, target.operation, times)?.as_nanos() as f64 / times as f64;

@@ -110,6 +110,11 @@ fn encode_fields(fields: &MessageFields<'_>, shape: Shape, raws: &[Vec<u8>], id:
     }
 }
 
+/// A message with these payloads.
+pub fn encode_raws(raws: &[Vec<u8>]) -> Vec<u8> {
+    encode_fields(&fields(Shape::Plain), Shape::Plain, raws, IDS[3])
+}
+
 /// The payloads of this input's message.
 pub fn decode(input: &Input) -> Vec<Vec<u8>> {
     match input.shape {

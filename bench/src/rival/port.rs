@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::input::{Input, Shape, Size};
 use crate::measure::icount::which;
+use crate::measure::wall::median;
 
 /// A language with a codec script, in `bench/rivals`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +104,33 @@ impl Port {
             .map_err(|error| error.to_string())?;
         serde_json::from_str(&line).map_err(|_| format!("no answer to {request}: {line:?}"))
     }
+}
+
+/// How many operations fill 20 milliseconds; on the way there the code gets compiled.
+///
+/// # Errors
+/// It does not answer.
+pub(crate) fn times_in_turn(port: &mut Port, name: &str, operation: &str) -> Result<u64, String> {
+    const TURN: f64 = 20e6;
+    let mut times = 1;
+    loop {
+        let spent = port.run(name, operation, times)?.as_nanos() as f64;
+        if spent >= TURN {
+            return Ok(((times as f64 * TURN / spent) as u64).max(1));
+        }
+        times *= 2;
+    }
+}
+
+/// The median of a few turns, in nanoseconds for one operation.
+///
+/// # Errors
+/// It does not answer, or not as the engine.
+pub fn throughput(port: &mut Port, size: Size, operation: &str) -> Result<f64, String> {
+    port.load(size)?;
+    let times = times_in_turn(port, size.0, operation)?;
+    let turn = |_| Ok(port.run(size.0, operation, times)?.as_nanos() as f64 / times as f64);
+    Ok(median((0..7).map(turn).collect::<Result<_, String>>()?))
 }
 
 impl Drop for Port {

@@ -2,6 +2,7 @@
 
 mod base64;
 mod envelope;
+mod payload;
 
 use std::hint::black_box;
 
@@ -14,6 +15,7 @@ const GATED: [&str; 3] = ["64B", "1KiB", "64KiB"];
 pub fn all() -> Vec<Scenario> {
     let mut all = base64::scenarios();
     all.extend(envelope::scenarios());
+    all.extend(payload::scenarios());
     all
 }
 
