@@ -5,7 +5,6 @@ use std::fmt;
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
-
 /// An id: a new UUID, which is kept in place, or what the caller gave.
 #[derive(Clone)]
 pub(super) enum Id {

@@ -142,13 +142,9 @@ impl<'a> Outgoing<'a> {
     }
 
     fn fields(&self) -> MessageFields<'_> {
-        message_fields(
-            self.inner,
-            self.draft,
-            self.correlation_id,
-            self.msg_id.as_str(),
-            self.timestamp.as_str(),
-        )
+        // What was written is ASCII.
+        let timestamp = std::str::from_utf8(&self.timestamp).unwrap_or_default();
+        message_fields(self.inner, self.draft, self.correlation_id, self.msg_id.as_str(), timestamp)
     }
 
     fn entry<'p>(

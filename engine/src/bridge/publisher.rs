@@ -302,8 +302,7 @@ impl Publisher {
         let mut place = [0; timestamp::LEN];
         let timestamp = timestamp::format_into(SystemTime::now(), &mut place);
         let (correlation_id, msg_id) = (correlation_id.as_str(), msg_id.as_str());
-        let fields =
-            message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
+        let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
         self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
     }
 
