@@ -116,13 +116,20 @@ impl fmt::Debug for PublisherBuilder {
 /// # Producing fast
 ///
 /// * **One publisher for each subject and task**, kept for the life of the program.
-/// * **Await each publish.** It waits for nothing but room in the client's queue, so a loop of them is as fast as many in
-///   flight, and the messages stay in order.
-/// * **Borrow.** [`PayloadRef`] takes bytes from wherever they are, and [`publish_dictionary`](Self::publish_dictionary)
-///   writes JSON into a buffer that it uses again.
-/// * **Flush at the end of a batch**, not after each message.
-/// * **Link payloads are uploaded one message after the other.** Where most messages carry links, run several sends at
-///   once with [`Bridge::send`].
+/// * **Borrow.** [`PayloadRef`] takes bytes from wherever they are, and
+///   [`publish_dictionary`](Self::publish_dictionary) writes JSON into a buffer that it uses again.
+/// * **Await each publish.** It waits for nothing but room in the client's queue, so a loop of them is as fast as many
+///   in flight, and the messages stay in order. The client takes from its queue whatever is there, so messages that
+///   are published without a pause between them share its system calls.
+/// * **Run in a task**, not in the future that `block_on` or `#[tokio::main]` drives: that one runs on a thread of its
+///   own, and waking it costs more than a small message does. The same goes for consumers.
+/// * **One connection.** A second one for the same producer is worth its while only where the first one's task, which
+///   formats and writes for everybody on it, has a core to itself and that core is busy throughout.
+/// * **Flush at the end of a batch** with [`Bridge::flush`], not after each message.
+/// * **Leave [`buffer_bytes`](PublisherBuilder::buffer_bytes) as it is** unless the producer comes in bursts that it
+///   must not wait for.
+/// * **Links are uploaded one message after the other.** Where most messages carry some, run several sends at once with
+///   [`Bridge::send`].
 ///
 /// # Examples
 /// ```no_run

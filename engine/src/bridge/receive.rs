@@ -89,6 +89,12 @@ impl Bridge {
 ///
 /// A message that is no valid envelope is an error item, and so is word of dropped messages
 /// ([`SlowConsumer`](ErrorKind::SlowConsumer)); the stream goes on after either. It ends when the connection is closed.
+///
+/// # Cost
+/// One pass over each message, no allocation of the bridge's for up to 8 payloads. From 16 KiB on, payloads inside the
+/// message are decoded in that pass, into a buffer that is used again once the message and its payloads are dropped;
+/// those of smaller messages are decoded when they are asked for, into memory of their own. A consumer of small ones that
+/// wants no allocation either takes the [`content`](PayloadView::content) and decodes it into a buffer that it has.
 #[derive(Debug)]
 #[must_use = "a subscription that is dropped receives nothing"]
 pub struct Subscription {
