@@ -99,6 +99,7 @@
 pub mod base64;
 #[cfg(feature = "nats")]
 pub mod bridge;
+mod buffers;
 mod digits;
 pub mod envelope;
 mod error;
@@ -118,13 +119,14 @@ pub use {arrow_array, arrow_schema};
 
 #[cfg(feature = "nats")]
 pub use bridge::{
-    Bridge, Delivery, Message, Receipt, ReceivedPayload, SmartData, SmartReceive, SmartSend, Subscription,
-    blocking, smartreceive, smartsend,
+    Bridge, Delivery, Message, Published, Publisher, Receipt, ReceivedPayload, SmartData, SmartReceive,
+    SmartSend, Subscription, blocking, smartreceive, smartsend,
 };
+pub use buffers::BufferPool;
 pub use envelope::{
     Content, Data, Dialect, Envelope, MessageFields, Metadata, MetadataView, PayloadFields, PayloadView,
     Transport, encode, encoded_len,
 };
 pub use error::{Error, ErrorKind, Fault, Result};
 pub use limits::{Limits, MAX_DEPTH};
-pub use payload::{Payload, PayloadData, PayloadType, Verification};
+pub use payload::{Payload, PayloadData, PayloadRef, PayloadType, Verification};

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::events::Events;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
+use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
@@ -36,6 +37,7 @@ pub struct BridgeBuilder {
     /// Downloads from allowed origins where there is no store.
     plain: Option<Arc<dyn LinkStore>>,
     parallel_downloads: usize,
+    buffer_bytes: usize,
     dialect: Dialect,
     threshold: Option<u64>,
     sender_name: String,
@@ -60,6 +62,7 @@ impl Default for BridgeBuilder {
             download_timeout: Some(DOWNLOAD_TIMEOUT),
             plain: None,
             parallel_downloads: 4,
+            buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
             threshold: None,
             sender_name: "NATSBridge".to_owned(),
@@ -159,6 +162,14 @@ impl BridgeBuilder {
     /// How many links of one message are fetched at once. Default 4 (chosen).
     pub fn parallel_downloads(mut self, count: usize) -> Self {
         self.parallel_downloads = count.max(1);
+        self
+    }
+
+    /// How many bytes of buffers the bridge holds on to, to use them again for messages to come. Default 16 MiB (chosen: a
+    /// dozen messages of a stock server's largest size each way); they are allocated as they are needed. With 0 every
+    /// message gets memory of its own, which for half a megabyte costs more than all that is done with it.
+    pub fn buffer_bytes(mut self, bytes: usize) -> Self {
+        self.buffer_bytes = bytes;
         self
     }
 
@@ -277,6 +288,7 @@ impl BridgeBuilder {
                 confirm_timeout: self.confirm_timeout,
                 request_timeout: self.request_timeout,
                 parallel_downloads: self.parallel_downloads,
+                buffers: BufferPool::new(self.buffer_bytes),
                 confirmations: Semaphore::new(MAX_CONFIRMATIONS),
                 published: AtomicBool::new(false),
                 connects,
@@ -284,6 +296,9 @@ impl BridgeBuilder {
         }
     }
 }
+
+/// What a bridge's buffers hold on to unless the caller says otherwise.
+const BUFFER_BYTES: usize = 16 << 20;
 
 /// See `Inner::confirmations`.
 const MAX_CONFIRMATIONS: usize = 32;

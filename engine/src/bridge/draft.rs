@@ -5,6 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::ids::Id;
+use super::publisher::PublisherBuilder;
 use super::receipt::Delivery;
 use super::request::RequestMessage;
 use super::send::SendMessage;
@@ -22,8 +24,8 @@ pub(super) struct Draft {
     pub(super) dialect: Option<Dialect>,
     pub(super) threshold: Option<u64>,
     pub(super) delivery: Option<Delivery>,
-    pub(super) correlation_id: Option<String>,
-    pub(super) msg_id: Option<String>,
+    pub(super) correlation_id: Option<Id>,
+    pub(super) msg_id: Option<Id>,
     pub(super) send_to: Option<String>,
     pub(super) purpose: Option<String>,
     pub(super) sender_name: Option<String>,
@@ -62,6 +64,31 @@ impl Draft {
         }
     }
 
+    /// The same fields, without payloads and mistakes.
+    pub(super) fn fields(&self) -> Self {
+        Self {
+            subject: self.subject.clone(),
+            nats_reply: self.nats_reply.clone(),
+            payloads: Vec::new(),
+            headers: self.headers.clone(),
+            dialect: self.dialect,
+            threshold: self.threshold,
+            delivery: self.delivery,
+            correlation_id: self.correlation_id.clone(),
+            msg_id: self.msg_id.clone(),
+            send_to: self.send_to.clone(),
+            purpose: self.purpose.clone(),
+            sender_name: self.sender_name.clone(),
+            sender_id: self.sender_id.clone(),
+            receiver_name: self.receiver_name.clone(),
+            receiver_id: self.receiver_id.clone(),
+            reply_to: self.reply_to.clone(),
+            reply_to_msg_id: self.reply_to_msg_id.clone(),
+            metadata: self.metadata.clone(),
+            error: None,
+        }
+    }
+
     fn add(&mut self, payload: Result<Payload>) {
         match payload {
             Ok(payload) => self.payloads.push(payload),
@@ -79,7 +106,7 @@ impl Draft {
     }
 }
 
-/// The methods that describe a message, for every builder that has a draft.
+/// The methods that describe one message, for every builder that has a draft.
 macro_rules! message_builder {
     ($builder:ty) => {
         impl $builder {
@@ -174,6 +201,28 @@ macro_rules! message_builder {
                 self
             }
 
+            /// Sets `msgId`. Default: a new UUID.
+            pub fn msg_id(mut self, id: impl Into<String>) -> Self {
+                self.draft.msg_id = Some(Id::Given(id.into()));
+                self
+            }
+        }
+
+        impl fmt::Debug for $builder {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($builder))
+                    .field("subject", &self.draft.subject)
+                    .field("payloads", &self.draft.payloads)
+                    .finish_non_exhaustive()
+            }
+        }
+    };
+}
+
+/// The methods that describe what messages of one sender have in common, for every builder that has a draft.
+macro_rules! field_builder {
+    ($builder:ty) => {
+        impl $builder {
             /// Adds a key to the message's metadata.
             pub fn metadata(mut self, key: impl Into<String>, value: impl Serialize) -> Self {
                 let metadata = self.draft.metadata.get_or_insert_default();
@@ -184,13 +233,7 @@ macro_rules! message_builder {
 
             /// Sets `correlationId`. Default: a new UUID.
             pub fn correlation_id(mut self, id: impl Into<String>) -> Self {
-                self.draft.correlation_id = Some(id.into());
-                self
-            }
-
-            /// Sets `msgId`. Default: a new UUID.
-            pub fn msg_id(mut self, id: impl Into<String>) -> Self {
-                self.draft.msg_id = Some(id.into());
+                self.draft.correlation_id = Some(Id::Given(id.into()));
                 self
             }
 
@@ -260,17 +303,11 @@ macro_rules! message_builder {
                 self
             }
         }
-
-        impl fmt::Debug for $builder {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($builder))
-                    .field("subject", &self.draft.subject)
-                    .field("payloads", &self.draft.payloads)
-                    .finish_non_exhaustive()
-            }
-        }
     };
 }
 
 message_builder!(SendMessage);
 message_builder!(RequestMessage);
+field_builder!(SendMessage);
+field_builder!(RequestMessage);
+field_builder!(PublisherBuilder);

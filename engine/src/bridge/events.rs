@@ -187,6 +187,11 @@ impl Events {
         }
     }
 
+    /// [`Counters::dropped_messages`] alone: it is read for every message.
+    pub(super) fn dropped_messages(&self) -> u64 {
+        self.shared.dropped.load(Ordering::Relaxed)
+    }
+
     /// Watches for the refusal of one subject; to be made before the server is asked.
     pub(super) fn watch(&self, operation: Operation, subject: &str) -> Watch {
         let what = (operation, subject.to_owned());

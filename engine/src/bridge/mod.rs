@@ -10,7 +10,9 @@ mod confirm;
 mod connect;
 mod draft;
 mod events;
+mod ids;
 mod outgoing;
+mod publisher;
 mod receipt;
 mod receive;
 mod request;
@@ -28,6 +30,7 @@ use tokio::sync::Semaphore;
 
 pub use self::connect::BridgeBuilder;
 pub use self::events::{Counters, Events};
+pub use self::publisher::{Published, Publisher, PublisherBuilder};
 pub use self::receipt::{Delivery, Receipt, SentPayload};
 pub use self::receive::{Message, ReceivedPayload, Subscription};
 pub use self::request::RequestMessage;
@@ -35,6 +38,7 @@ pub use self::send::SendMessage;
 pub use self::smart::{
     ReceivedEnvelope, SmartData, SmartMessage, SmartReceive, SmartSend, blocking, smartreceive, smartsend,
 };
+use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::Result;
 use crate::limits::Limits;
@@ -92,6 +96,8 @@ pub(crate) struct Inner {
     confirm_timeout: Duration,
     request_timeout: Duration,
     parallel_downloads: usize,
+    /// For messages on their way out, and for what is decoded of large ones on their way in.
+    buffers: BufferPool,
     /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.
     confirmations: Semaphore,
     /// Whether anything was published since the last flush.

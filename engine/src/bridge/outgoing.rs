@@ -4,12 +4,14 @@ use std::time::SystemTime;
 
 use async_nats::HeaderMap;
 use bytes::{Bytes, BytesMut};
-use uuid::Uuid;
+use smallvec::SmallVec;
 
 use super::draft::Draft;
+use super::ids::Id;
 use super::receipt::SentPayload;
 use super::uploads::{Stored, link_metadata};
 use super::{Inner, subject};
+use crate::base64;
 use crate::envelope::{
     Data, Dialect, MessageFields, Metadata, PayloadFields, Transport, encode, encoded_len, payload_entry_len,
 };
@@ -19,67 +21,130 @@ use crate::payload::Payload;
 use crate::plan::{PlanItem, PlanLimits, plan};
 use crate::timestamp;
 
-pub(super) fn new_id() -> String {
-    Uuid::new_v4().to_string()
-}
+/// From how many bytes on a message is written into a buffer that is used again, which it then has for itself.
+pub(super) const POOLED_LEN: usize = 16 << 10;
+
+/// Payloads of one message that are handled without an allocation.
+pub(super) const INLINE_PAYLOADS: usize = 8;
 
 /// A message whose ids and time are fixed, so that planning and writing see the same.
 pub(super) struct Outgoing<'a> {
     dialect: Dialect,
     threshold: u64,
-    pub(super) fields: OwnedFields<'a>,
+    inner: &'a Inner,
+    pub(super) draft: &'a Draft,
+    correlation_id: &'a str,
+    msg_id: Id,
+    timestamp: [u8; timestamp::LEN],
     pub(super) payloads: &'a [Payload],
     /// One id for each payload.
-    ids: Vec<String>,
+    ids: SmallVec<[Id; INLINE_PAYLOADS]>,
 }
 
-pub(super) struct OwnedFields<'a> {
-    pub(super) draft: &'a Draft,
-    msg_id: String,
-    timestamp: String,
-    sender_name: &'a str,
-    sender_id: &'a str,
-    broker_url: &'a str,
-}
-
-impl OwnedFields<'_> {
-    fn borrowed(&self) -> MessageFields<'_> {
-        let draft = self.draft;
-        MessageFields {
-            correlation_id: draft.correlation_id.as_deref().unwrap_or_default(),
-            msg_id: &self.msg_id,
-            timestamp: &self.timestamp,
-            send_to: draft.send_to.as_deref().unwrap_or(&draft.subject),
-            msg_purpose: draft.purpose.as_deref().unwrap_or("chat"),
-            sender_name: self.sender_name,
-            sender_id: self.sender_id,
-            receiver_name: &draft.receiver_name,
-            receiver_id: &draft.receiver_id,
-            reply_to: &draft.reply_to,
-            reply_to_msg_id: &draft.reply_to_msg_id,
-            broker_url: self.broker_url,
-            metadata: draft.metadata.as_ref(),
-        }
+/// The fields of a message: the draft's, and the bridge's where the draft is silent.
+pub(super) fn message_fields<'a>(
+    inner: &'a Inner,
+    draft: &'a Draft,
+    correlation_id: &'a str,
+    msg_id: &'a str,
+    timestamp: &'a str,
+) -> MessageFields<'a> {
+    MessageFields {
+        correlation_id,
+        msg_id,
+        timestamp,
+        send_to: draft.send_to.as_deref().unwrap_or(&draft.subject),
+        msg_purpose: draft.purpose.as_deref().unwrap_or("chat"),
+        sender_name: draft.sender_name.as_deref().unwrap_or(&inner.sender_name),
+        sender_id: draft.sender_id.as_deref().unwrap_or(&inner.sender_id),
+        receiver_name: &draft.receiver_name,
+        receiver_id: &draft.receiver_id,
+        reply_to: &draft.reply_to,
+        reply_to_msg_id: &draft.reply_to_msg_id,
+        broker_url: &inner.broker_url,
+        metadata: draft.metadata.as_ref(),
     }
 }
 
+/// What a byte of a JSON string takes at most: `\u00XX`.
+pub(super) const MAX_ESCAPED: usize = 6;
+
+/// An upper bound of the length of a message without payloads and headers, found without reading its strings.
+pub(super) fn max_len(fields: &MessageFields<'_>) -> usize {
+    let strings = [
+        fields.correlation_id,
+        fields.msg_id,
+        fields.timestamp,
+        fields.send_to,
+        fields.msg_purpose,
+        fields.sender_name,
+        fields.sender_id,
+        fields.receiver_name,
+        fields.receiver_id,
+        fields.reply_to,
+        fields.reply_to_msg_id,
+        fields.broker_url,
+    ];
+    let strings: usize = strings.iter().map(|text| text.len()).sum();
+    let metadata = fields.metadata.map_or(0, Metadata::encoded_len);
+    MESSAGE_FRAME.saturating_add(strings.saturating_mul(MAX_ESCAPED)).saturating_add(metadata)
+}
+
+/// Adds the same for payloads that travel inside the message. `None` where one of them reaches the threshold; where there
+/// is none, and the bound fits, the planner has nothing to decide.
+pub(super) fn add_max_lens<'a>(
+    mut len: usize,
+    threshold: u64,
+    entries: impl Iterator<Item = (u64, PayloadFields<'a>)>,
+) -> Option<usize> {
+    for (size, entry) in entries {
+        if size >= threshold {
+            return None;
+        }
+        let strings = entry.id.len() + entry.dataname.len() + entry.type_name.len();
+        let metadata = entry.metadata.map_or(0, Metadata::encoded_len);
+        let data = base64::encoded_len(usize::try_from(size).ok()?);
+        len = [PAYLOAD_FRAME, strings.checked_mul(MAX_ESCAPED)?, metadata, data]
+            .into_iter()
+            .try_fold(len, usize::checked_add)?;
+    }
+    Some(len)
+}
+
+/// More than a message has beside its values, and a payload's object beside its own: keys, quotes, braces and commas, the
+/// payload's id and the digits of its size, and the difference between `table` and `arrowtable`.
+const MESSAGE_FRAME: usize = 512;
+const PAYLOAD_FRAME: usize = 256;
+
 impl<'a> Outgoing<'a> {
     pub(super) fn new(inner: &'a Inner, draft: &'a Draft) -> Self {
-        let dialect = draft.dialect.unwrap_or(inner.dialect);
+        let (dialect, threshold) = Self::rules(inner, draft);
+        let mut timestamp = [0; timestamp::LEN];
+        timestamp::format_into(SystemTime::now(), &mut timestamp);
         Self {
             dialect,
-            threshold: draft.threshold.or(inner.threshold).unwrap_or_else(|| dialect.default_threshold()),
-            fields: OwnedFields {
-                draft,
-                msg_id: draft.msg_id.clone().unwrap_or_else(new_id),
-                timestamp: timestamp::format(SystemTime::now()),
-                sender_name: draft.sender_name.as_deref().unwrap_or(&inner.sender_name),
-                sender_id: draft.sender_id.as_deref().unwrap_or(&inner.sender_id),
-                broker_url: &inner.broker_url,
-            },
+            threshold,
+            inner,
+            draft,
+            correlation_id: draft.correlation_id.as_ref().map(Id::as_str).unwrap_or_default(),
+            msg_id: draft.msg_id.clone().unwrap_or_else(Id::new),
+            timestamp,
             payloads: &draft.payloads,
-            ids: draft.payloads.iter().map(|_| new_id()).collect(),
+            ids: draft.payloads.iter().map(|_| Id::new()).collect(),
         }
+    }
+
+    /// The dialect and the threshold that a draft is written with.
+    pub(super) fn rules(inner: &Inner, draft: &Draft) -> (Dialect, u64) {
+        let dialect = draft.dialect.unwrap_or(inner.dialect);
+        let threshold = draft.threshold.or(inner.threshold);
+        (dialect, threshold.unwrap_or_else(|| dialect.default_threshold()))
+    }
+
+    fn fields(&self) -> MessageFields<'_> {
+        // What was written is ASCII.
+        let timestamp = std::str::from_utf8(&self.timestamp).unwrap_or_default();
+        message_fields(self.inner, self.draft, self.correlation_id, self.msg_id.as_str(), timestamp)
     }
 
     fn entry<'p>(
@@ -90,13 +155,24 @@ impl<'a> Outgoing<'a> {
     ) -> PayloadFields<'p> {
         let payload = &self.payloads[index];
         let mut fields = PayloadFields::new(payload.dataname(), payload.type_name(), data);
-        fields.id = &self.ids[index];
+        fields.id = self.ids[index].as_str();
         fields.metadata = metadata;
         fields
     }
 
+    /// The transport of every payload; an empty list where all are direct.
     pub(super) fn plan(&self, inner: &Inner, headers: &HeaderMap) -> Result<Vec<Transport>> {
-        let items: Vec<PlanItem> = self
+        let max_payload = Some(inner.client.max_payload()).filter(|&bytes| bytes > 0);
+        let entries = self
+            .payloads
+            .iter()
+            .map(|payload| (payload.len(), self.entry(0, payload.direct(), payload.metadata())));
+        let longest = add_max_lens(max_len(&self.fields()), self.threshold, entries);
+        let fits = |len: usize| max_payload.is_none_or(|max| len + subject::headers_len(headers) <= max);
+        if longest.is_some_and(fits) {
+            return Ok(Vec::new());
+        }
+        let items: SmallVec<[PlanItem; INLINE_PAYLOADS]> = self
             .payloads
             .iter()
             .enumerate()
@@ -110,9 +186,7 @@ impl<'a> Outgoing<'a> {
                 PlanItem::new(payload.len(), direct_len, link_len)
             })
             .collect();
-        let base_len =
-            encoded_len(self.dialect, &self.fields.borrowed(), &[]) + subject::headers_len(headers);
-        let max_payload = Some(inner.client.max_payload()).filter(|&bytes| bytes > 0);
+        let base_len = encoded_len(self.dialect, &self.fields(), &[]) + subject::headers_len(headers);
         plan(&items, &PlanLimits::new(self.threshold, max_payload, base_len, inner.store.is_some()))
     }
 
@@ -124,7 +198,10 @@ impl<'a> Outgoing<'a> {
         payload_entry_len(self.dialect, &entry).saturating_add(store.max_url_len(payload.dataname()))
     }
 
-    pub(super) fn encode(&self, uploads: &[Option<Stored>]) -> (Bytes, Vec<SentPayload>) {
+    /// The message, and how each payload travels where some travel by link. `uploads` has an element for each payload, or
+    /// none at all.
+    pub(super) fn encode(&self, uploads: &[Option<Stored>]) -> (Bytes, Option<Vec<SentPayload>>) {
+        let stored = |index: usize| uploads.get(index).and_then(Option::as_ref);
         let metadata: Vec<Option<Metadata>> = uploads
             .iter()
             .zip(self.payloads)
@@ -133,30 +210,45 @@ impl<'a> Outgoing<'a> {
                 Some(link_metadata(payload, &stored.sha256, stored.uploaded.expires_at()))
             })
             .collect();
-        let mut entries = Vec::with_capacity(uploads.len());
-        let mut sent = Vec::with_capacity(uploads.len());
-        for (index, (payload, stored)) in self.payloads.iter().zip(uploads).enumerate() {
-            let entry = match stored {
+        let entries: SmallVec<[PayloadFields<'_>; INLINE_PAYLOADS]> = self
+            .payloads
+            .iter()
+            .enumerate()
+            .map(|(index, payload)| match stored(index) {
                 None => self.entry(index, payload.direct(), payload.metadata()),
                 Some(stored) => {
                     let url = stored.uploaded.url().as_str();
                     let link = Data::Link { url, size: payload.len() };
                     self.entry(index, link, metadata[index].as_ref())
                 }
-            };
-            entries.push(entry);
-            sent.push(SentPayload {
-                dataname: payload.dataname().to_owned(),
+            })
+            .collect();
+        let sent = (!uploads.is_empty()).then(|| {
+            let sent = |(index, entry): (usize, &PayloadFields<'_>)| SentPayload {
+                dataname: entry.dataname.to_owned(),
                 type_name: entry.written_type(self.dialect).to_owned(),
                 transport: entry.data.transport(),
-                size: payload.len(),
-                url: stored.as_ref().map(|stored| stored.uploaded.url().clone()),
-                expires_at: stored.as_ref().and_then(|stored| stored.uploaded.expires_at()),
-            });
-        }
-        let mut out = BytesMut::new();
-        encode(self.dialect, &self.fields.borrowed(), &entries, &mut out);
-        (out.freeze(), sent)
+                size: entry.data.size(),
+                url: stored(index).map(|stored| stored.uploaded.url().clone()),
+                expires_at: stored(index).and_then(|stored| stored.uploaded.expires_at()),
+            };
+            entries.iter().enumerate().map(sent).collect()
+        });
+        let fields = self.fields();
+        let data_len: u64 = entries.iter().map(|entry| entry.data.size()).sum();
+        let body = if data_len < POOLED_LEN as u64 {
+            // Memory of its own: in a receipt that is kept it would keep a block that others share.
+            // Enough for fields of usual lengths, which then need not be measured.
+            let text_len = base64::encoded_len(data_len as usize);
+            let mut out =
+                BytesMut::with_capacity(2 * MESSAGE_FRAME + PAYLOAD_FRAME * entries.len() + text_len);
+            encode(self.dialect, &fields, &entries, &mut out);
+            out.freeze()
+        } else {
+            let len = encoded_len(self.dialect, &fields, &entries);
+            self.inner.buffers.fill(len, |out| encode(self.dialect, &fields, &entries, out))
+        };
+        (body, sent)
     }
 
     /// The message is measured once more: a store may have broken its word about the length of its URLs.
@@ -170,5 +262,40 @@ impl<'a> Outgoing<'a> {
             );
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::payload::PayloadRef;
+
+    #[test]
+    fn the_bound_is_never_below_the_length() {
+        let (plain, escapes) = ("0b5f6c1e-6f43-4f6c-9a57-1f3c1b0f9d11", "\u{1}\u{2}\"\\".repeat(20));
+        let bytes = [7; 3000];
+        for dialect in [Dialect::Camel, Dialect::Snake] {
+            for text in ["", plain, &escapes] {
+                for len in [0, 1, 2, 3, 100, 3000] {
+                    let mut fields = MessageFields::default();
+                    let strings = [&mut fields.correlation_id, &mut fields.send_to, &mut fields.broker_url];
+                    strings.into_iter().for_each(|field| *field = text);
+                    let mut metadata = Metadata::default();
+                    metadata.insert(text, text).unwrap();
+                    fields.metadata = Some(&metadata);
+                    for count in 0..4 {
+                        let entry = PayloadRef::table_ipc(text, &bytes[..len]).fields();
+                        // Its id is counted before it is made.
+                        let entries = vec![PayloadFields { id: plain, ..entry }; count];
+                        let exact = encoded_len(dialect, &fields, &entries);
+                        let sized = (0..count).map(|_| (len as u64, entry));
+                        let bound = add_max_lens(max_len(&fields), 3001, sized.clone()).unwrap();
+                        assert!(exact <= bound, "{exact} > {bound}");
+                        let reaches = add_max_lens(0, len as u64, sized);
+                        assert_eq!(reaches.is_none(), count > 0);
+                    }
+                }
+            }
+        }
     }
 }

@@ -30,13 +30,15 @@ pub enum Delivery {
 /// What was sent, and how far it got.
 pub struct Receipt {
     body: Bytes,
-    payloads: Vec<SentPayload>,
+    /// Told by the sender where some travelled by link, otherwise read from the message when they are asked for.
+    payloads: OnceLock<Vec<SentPayload>>,
     delivery: Delivery,
     envelope: OnceLock<Envelope>,
 }
 
 impl Receipt {
-    pub(super) fn new(body: Bytes, payloads: Vec<SentPayload>, delivery: Delivery) -> Self {
+    pub(super) fn new(body: Bytes, payloads: Option<Vec<SentPayload>>, delivery: Delivery) -> Self {
+        let payloads = payloads.map_or_else(OnceLock::new, OnceLock::from);
         Self { body, payloads, delivery, envelope: OnceLock::new() }
     }
 
@@ -54,8 +56,21 @@ impl Receipt {
     }
 
     /// The payloads in order: how each travelled.
+    ///
+    /// # Cost
+    /// As [`envelope`](Self::envelope).
     pub fn payloads(&self) -> &[SentPayload] {
-        &self.payloads
+        self.payloads.get_or_init(|| {
+            let sent = |payload: crate::PayloadView<'_>| SentPayload {
+                dataname: payload.dataname().to_owned(),
+                type_name: payload.type_name().to_owned(),
+                transport: Transport::Direct,
+                size: payload.size().unwrap_or_default(),
+                url: None,
+                expires_at: None,
+            };
+            self.envelope().payloads().map(sent).collect()
+        })
     }
 
     /// The level that was reached.
@@ -80,7 +95,7 @@ impl fmt::Debug for Receipt {
         f.debug_struct("Receipt")
             .field("delivery", &self.delivery)
             .field("message_len", &self.body.len())
-            .field("payloads", &self.payloads)
+            .field("payloads", &self.payloads())
             .finish_non_exhaustive()
     }
 }

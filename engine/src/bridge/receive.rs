@@ -15,7 +15,8 @@ use tracing::Instrument as _;
 
 use super::confirm::Confirmation;
 use super::events::Operation;
-use super::{Bridge, confirm, subject};
+use super::outgoing::POOLED_LEN;
+use super::{Bridge, Inner, confirm, subject};
 use crate::envelope::{Content, Envelope, PayloadView, Sha256Entry, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::{Expected, FetchOptions, LinkStore, LinkUrl, Policy, Verified, fetch};
@@ -71,7 +72,7 @@ impl Bridge {
             Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
         })?;
         confirmation.confirmed("the NATS server does not permit subscribing to this subject").await?;
-        let drops_seen = self.inner.events.counters().dropped_messages;
+        let drops_seen = self.inner.events.dropped_messages();
         Ok(Subscription { bridge: self.clone(), subscriber, drops_seen })
     }
 
@@ -88,6 +89,12 @@ impl Bridge {
 ///
 /// A message that is no valid envelope is an error item, and so is word of dropped messages
 /// ([`SlowConsumer`](ErrorKind::SlowConsumer)); the stream goes on after either. It ends when the connection is closed.
+///
+/// # Cost
+/// One pass over each message, no allocation of the bridge's for up to 8 payloads. From 16 KiB on, payloads inside the
+/// message are decoded in that pass, into a buffer that is used again once the message and its payloads are dropped;
+/// those of smaller messages are decoded when they are asked for, into memory of their own. A consumer of small ones that
+/// wants no allocation either takes the [`content`](PayloadView::content) and decodes it into a buffer that it has.
 #[derive(Debug)]
 #[must_use = "a subscription that is dropped receives nothing"]
 pub struct Subscription {
@@ -113,7 +120,7 @@ impl Stream for Subscription {
     type Item = Result<Message>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let dropped = self.bridge.inner.events.counters().dropped_messages;
+        let dropped = self.bridge.inner.events.dropped_messages();
         if dropped > self.drops_seen {
             let count = dropped - self.drops_seen;
             self.drops_seen = dropped;
@@ -141,18 +148,40 @@ pub struct Message {
     headers: Option<HeaderMap>,
 }
 
+/// Reads a message, and decodes the payloads of a large one on the way, into a buffer that they have for themselves.
+///
+/// Small payloads are decoded when they are asked for, into memory of their own: one that is kept for long would keep a
+/// block that it shares with a hundred others.
+fn read(inner: &Inner, message: Bytes) -> Result<Envelope> {
+    if message.len() < POOLED_LEN {
+        return Envelope::decode_with(message, &inner.limits);
+    }
+    // What `decode_into` asks for at most.
+    let len = message.len() / 4 * 3 + 128;
+    inner.buffers.lend(len, |out| Envelope::decode_into(message, &inner.limits, out))
+}
+
 impl Message {
     pub(super) fn new(bridge: &Bridge, message: async_nats::Message) -> Result<Self> {
-        let len = message.payload.len();
-        let envelope = Envelope::decode_with(message.payload, &bridge.inner.limits).map_err(|error| {
-            let error = error.on_subject(message.subject.as_str());
-            tracing::warn!(%error, "received something that is not an envelope");
-            error
-        })?;
-        tracing::debug_span!("receive", correlation_id = envelope.correlation_id(), subject = %message.subject, len)
-            .in_scope(|| tracing::trace!("envelope read"));
         let (subject, reply, headers) = (message.subject, message.reply, message.headers);
-        Ok(Self { bridge: bridge.clone(), envelope, subject, reply, headers })
+        match read(&bridge.inner, message.payload) {
+            Ok(envelope) => {
+                // Nothing of it is looked at unless somebody listens.
+                tracing::debug_span!(
+                    "receive",
+                    correlation_id = envelope.correlation_id(),
+                    subject = subject.as_str(),
+                    len = envelope.as_bytes().len()
+                )
+                .in_scope(|| tracing::trace!("envelope read"));
+                Ok(Self { bridge: bridge.clone(), envelope, subject, reply, headers })
+            }
+            Err(error) => {
+                let error = error.on_subject(subject.as_str());
+                tracing::warn!(%error, "received something that is not an envelope");
+                Err(error)
+            }
+        }
     }
 
     /// The message's fields and undecoded payloads.
@@ -255,14 +284,15 @@ impl<'m> ReceivedPayload<'m> {
     /// Those of [`PayloadView::decode`]; for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
     /// names what would allow it) and of [`fetch`](crate::link::fetch()).
     pub async fn fetch(&self) -> Result<PayloadData> {
-        let correlation_id = self.message.envelope.correlation_id();
-        let index = self.view.index();
+        let (envelope, payload) = (&self.message.envelope, self.view.index());
         match self.view.transport() {
             Some(Transport::Link) => {
-                let span = tracing::info_span!("download", correlation_id, payload = index);
-                self.fetch_link().instrument(span).await
+                let correlation_id = envelope.correlation_id();
+                let span = tracing::info_span!("download", correlation_id, payload);
+                // Boxed, so that asking for a payload inside the message does not carry room for a download.
+                Box::pin(self.fetch_link().instrument(span)).await
             }
-            _ => tracing::debug_span!("decode", correlation_id, payload = index)
+            _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
                 .in_scope(|| self.view.decode()),
         }
     }

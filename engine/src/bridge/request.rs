@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::draft::Draft;
 use super::events::Operation;
+use super::ids::Id;
 use super::receipt::Delivery;
 use super::send::{SendMessage, send};
 use super::{Bridge, Message, subject};
@@ -41,14 +42,14 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "nothing is sent before it is awaited"]
 pub struct RequestMessage {
     pub(super) bridge: Bridge,
-    pub(super) draft: Draft,
+    pub(super) draft: Box<Draft>,
     timeout: Option<Duration>,
 }
 
 impl Bridge {
     /// Starts a request; see [`RequestMessage`].
     pub fn request(&self, subject: impl Into<String>) -> RequestMessage {
-        RequestMessage { bridge: self.clone(), draft: Draft::new(subject.into()), timeout: None }
+        RequestMessage { bridge: self.clone(), draft: Box::new(Draft::new(subject.into())), timeout: None }
     }
 }
 
@@ -67,9 +68,12 @@ impl IntoFuture for RequestMessage {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { bridge, mut draft, timeout } = self;
-            let correlation_id =
-                draft.correlation_id.get_or_insert_with(|| uuid::Uuid::new_v4().to_string()).clone();
-            let span = tracing::info_span!("request", correlation_id, subject = draft.subject);
+            let correlation_id = draft.correlation_id.get_or_insert_with(Id::new).clone();
+            let span = tracing::info_span!(
+                "request",
+                correlation_id = correlation_id.as_str(),
+                subject = draft.subject
+            );
             let timeout = timeout.unwrap_or(bridge.inner.request_timeout);
             request(&bridge, draft, correlation_id, timeout).instrument(span).await
         })
@@ -78,8 +82,8 @@ impl IntoFuture for RequestMessage {
 
 async fn request(
     bridge: &Bridge,
-    mut draft: Draft,
-    correlation_id: String,
+    mut draft: Box<Draft>,
+    correlation_id: Id,
     timeout: Duration,
 ) -> Result<Message> {
     let private = draft.reply_to.is_empty();
@@ -113,7 +117,7 @@ async fn request(
                 return Err(Error::new(ErrorKind::NoResponders, "nobody listens on the request's subject"));
             }
             match Message::new(bridge, message) {
-                Ok(reply) if reply.correlation_id() == correlation_id => return Ok(reply),
+                Ok(reply) if reply.correlation_id() == correlation_id.as_str() => return Ok(reply),
                 Ok(other) => {
                     others.fetch_add(1, Ordering::Relaxed);
                     tracing::debug!(correlation_id = other.correlation_id(), "not the reply");
@@ -153,12 +157,12 @@ impl Message {
     ///
     /// Awaiting it fails with [`Misuse`](ErrorKind::Misuse) if the message asks for no reply.
     pub fn reply(&self) -> SendMessage {
-        let mut draft = Draft::new(self.reply_address().unwrap_or_default().to_owned());
+        let mut draft = Box::new(Draft::new(self.reply_address().unwrap_or_default().to_owned()));
         if self.reply_address().is_none() {
             draft.error = Some(Error::new(ErrorKind::Misuse, "the message has no address for a reply"));
         }
         draft.dialect = Some(self.dialect());
-        draft.correlation_id = Some(self.correlation_id().to_owned());
+        draft.correlation_id = Some(Id::Given(self.correlation_id().to_owned()));
         draft.reply_to_msg_id = self.msg_id().to_owned();
         draft.receiver_name = self.sender_name().to_owned();
         draft.receiver_id = self.sender_id().to_owned();

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_nats::client::PublishError;
 use async_nats::{HeaderMap, PublishErrorKind};
 use bytes::Bytes;
 use tracing::Instrument as _;
@@ -12,7 +13,8 @@ use tracing::Instrument as _;
 use super::confirm::Confirmation;
 use super::draft::Draft;
 use super::events::Operation;
-use super::outgoing::{Outgoing, new_id};
+use super::ids::Id;
+use super::outgoing::Outgoing;
 use super::receipt::{Delivery, Receipt};
 use super::uploads::Uploads;
 use super::{Bridge, Inner, subject};
@@ -47,13 +49,13 @@ use crate::error::{Error, ErrorKind, Result};
 #[must_use = "nothing is sent before it is awaited"]
 pub struct SendMessage {
     pub(super) bridge: Bridge,
-    pub(super) draft: Draft,
+    pub(super) draft: Box<Draft>,
 }
 
 impl Bridge {
     /// Starts a message; see [`SendMessage`].
     pub fn send(&self, subject: impl Into<String>) -> SendMessage {
-        SendMessage { bridge: self.clone(), draft: Draft::new(subject.into()) }
+        SendMessage { bridge: self.clone(), draft: Box::new(Draft::new(subject.into())) }
     }
 }
 
@@ -78,16 +80,20 @@ impl IntoFuture for SendMessage {
         Box::pin(async move {
             let Self { bridge, mut draft } = self;
             let delivery = draft.delivery.unwrap_or(bridge.inner.delivery);
-            let correlation_id = draft.correlation_id.get_or_insert_with(new_id).clone();
-            let span = tracing::info_span!("send", correlation_id, subject = draft.subject);
+            let correlation_id = draft.correlation_id.get_or_insert_with(Id::new);
+            let span = tracing::info_span!(
+                "send",
+                correlation_id = correlation_id.as_str(),
+                subject = draft.subject
+            );
             send(&bridge.inner, draft, delivery).instrument(span).await
         })
     }
 }
 
 /// The whole way of a message.
-pub(super) async fn send(inner: &Arc<Inner>, draft: Draft, delivery: Delivery) -> Result<Receipt> {
-    if let Some(error) = draft.error {
+pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: Delivery) -> Result<Receipt> {
+    if let Some(error) = draft.error.take() {
         return Err(error);
     }
     subject::check_publish(&draft.subject)?;
@@ -137,21 +143,28 @@ pub(super) async fn send(inner: &Arc<Inner>, draft: Draft, delivery: Delivery) -
     Ok(Receipt::new(body, payloads, delivery))
 }
 
-fn headers(inner: &Inner, draft: &Draft) -> Result<HeaderMap> {
+pub(super) fn headers(inner: &Inner, draft: &Draft) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
+    if draft.headers.is_empty() {
+        return Ok(headers); // asking what the server can do copies all that it has ever said
+    }
     for (name, value) in &draft.headers {
         subject::insert_header(&mut headers, name, value)?;
     }
     let announced = inner.client.try_server_info().is_none_or(|info| info.headers);
-    if !headers.is_empty() && !announced {
+    if !announced {
         return Err(Error::new(ErrorKind::InvalidHeader, "the NATS server does not support headers"));
     }
     Ok(headers)
 }
 
 async fn publish(inner: &Inner, draft: &Draft, headers: HeaderMap, body: Bytes) -> Result<()> {
-    inner.published.store(true, Ordering::Release);
-    let span = tracing::debug_span!("publish", correlation_id = draft.correlation_id, len = body.len());
+    mark_published(inner);
+    let span = tracing::debug_span!(
+        "publish",
+        correlation_id = draft.correlation_id.as_ref().map(Id::as_str),
+        len = body.len()
+    );
     let (client, subject) = (&inner.client, draft.subject.clone());
     let published = async {
         match (draft.nats_reply.clone(), headers.is_empty()) {
@@ -163,16 +176,25 @@ async fn publish(inner: &Inner, draft: &Draft, headers: HeaderMap, body: Bytes) 
             }
         }
     };
-    published.instrument(span).await.map_err(|error| {
-        match error.kind() {
-            PublishErrorKind::MaxPayloadExceeded => {
-                Error::new(ErrorKind::MessageTooLarge, "the NATS server's limit has changed meanwhile")
-            }
-            PublishErrorKind::InvalidSubject => {
-                Error::new(ErrorKind::InvalidSubject, "the NATS client refuses the subject")
-            }
-            _ => Error::new(ErrorKind::Disconnected, "the NATS client has stopped"),
+    published.instrument(span).await.map_err(publish_error)
+}
+
+/// Something was given to the client since the last flush. Written only where it changes: many tasks read it.
+pub(super) fn mark_published(inner: &Inner) {
+    if !inner.published.load(Ordering::Acquire) {
+        inner.published.store(true, Ordering::Release);
+    }
+}
+
+pub(super) fn publish_error(error: PublishError) -> Error {
+    match error.kind() {
+        PublishErrorKind::MaxPayloadExceeded => {
+            Error::new(ErrorKind::MessageTooLarge, "the NATS server's limit has changed meanwhile")
         }
-        .with_source(error)
-    })
+        PublishErrorKind::InvalidSubject => {
+            Error::new(ErrorKind::InvalidSubject, "the NATS client refuses the subject")
+        }
+        _ => Error::new(ErrorKind::Disconnected, "the NATS client has stopped"),
+    }
+    .with_source(error)
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::Inner;
+use super::ids::Id;
 use super::outgoing::Outgoing;
 use crate::envelope::{Metadata, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -45,7 +46,7 @@ pub(super) struct Stored {
 
 /// The uploads of one message. They are deleted unless [`keep`](Self::keep) says that the message is out.
 pub(super) struct Uploads {
-    /// One for each payload; `None` for direct ones.
+    /// One for each payload, `None` for direct ones; none at all where every payload is direct.
     pub(super) done: Vec<Option<Stored>>,
     store: Option<Arc<dyn LinkStore>>,
 }
@@ -58,11 +59,11 @@ impl Uploads {
     ) -> Result<Self> {
         let links: Vec<usize> =
             (0..transports.len()).filter(|&index| transports[index] == Transport::Link).collect();
+        if links.is_empty() {
+            return Ok(Self { done: Vec::new(), store: None });
+        }
         let mut uploads =
             Self { done: transports.iter().map(|_| None).collect(), store: inner.store.clone() };
-        if links.is_empty() {
-            return Ok(uploads);
-        }
         // The planner makes no link without a store.
         let Some(store) = &inner.store else {
             return Err(Error::new(ErrorKind::Bug, "a link without a store"));
@@ -76,7 +77,7 @@ impl Uploads {
                 Upload::from_chunks(payload.dataname(), payload.chunks().to_vec())
             })
             .collect();
-        let correlation_id = message.fields.draft.correlation_id.as_deref();
+        let correlation_id = message.draft.correlation_id.as_ref().map(Id::as_str);
         let span = tracing::info_span!("upload", correlation_id, count = links.len());
         let results = store.upload_batch(batch).instrument(span).await;
         let mut failed = None;

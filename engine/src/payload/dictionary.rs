@@ -23,6 +23,16 @@ pub(crate) fn write(value: &impl Serialize) -> Result<String> {
     Ok(json)
 }
 
+/// The same into a buffer that is used again.
+#[cfg(feature = "nats")]
+pub(crate) fn write_into(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()> {
+    out.clear();
+    serde_json::to_writer(&mut *out, value).map_err(|error| {
+        Error::new(ErrorKind::InvalidInput, "the value cannot be written as JSON").with_source(error)
+    })?;
+    scan::check(out).map_err(|error| Error::new(ErrorKind::InvalidInput, error.what).at(error.offset as u64))
+}
+
 /// Checks JSON text without building anything.
 pub(crate) fn check(json: &[u8]) -> Result<&str> {
     scan::check(json).map_err(|error| invalid(error.what).at(error.offset as u64))?;

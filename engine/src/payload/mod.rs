@@ -1,6 +1,7 @@
 //! Payloads: values to bytes when sending, bytes to values when receiving, by the payload's type.
 
 pub(crate) mod aligned;
+mod borrowed;
 pub(crate) mod dictionary;
 mod incoming;
 mod outgoing;
@@ -9,6 +10,7 @@ pub mod table;
 #[cfg(feature = "table")]
 mod table_guard;
 
+pub use self::borrowed::PayloadRef;
 pub use self::incoming::{PayloadData, Verification};
 pub use self::outgoing::Payload;
 use crate::envelope::Dialect;

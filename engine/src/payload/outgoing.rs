@@ -5,6 +5,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
+use smallvec::{SmallVec, smallvec};
 
 use super::{PayloadType, dictionary};
 use crate::envelope::{Data, Dialect, Metadata};
@@ -26,7 +27,7 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Payload {
     dataname: String,
     type_name: Cow<'static, str>,
-    chunks: Vec<Bytes>,
+    chunks: SmallVec<[Bytes; 1]>,
     metadata: Option<Metadata>,
 }
 
@@ -89,7 +90,7 @@ impl Payload {
         batches: &[arrow_array::RecordBatch],
     ) -> Result<Self> {
         let mut payload = Self::of(PayloadType::Table, dataname, Bytes::new());
-        payload.chunks = super::table::encode(schema, batches)?;
+        payload.chunks = super::table::encode(schema, batches)?.into();
         Ok(payload)
     }
 
@@ -130,32 +131,34 @@ impl Payload {
         bytes: impl Into<Bytes>,
     ) -> Result<Self> {
         let (type_name, bytes) = (type_name.into(), bytes.into());
-        match PayloadType::from_name(&type_name) {
-            PayloadType::Other if type_name.is_empty() => {
-                return Err(Error::new(ErrorKind::InvalidInput, "a payload's type must not be empty"));
-            }
-            PayloadType::Text => {
-                if let Err(error) = std::str::from_utf8(&bytes) {
-                    return Err(Error::new(ErrorKind::InvalidInput, "the text is not valid UTF-8")
-                        .at(error.valid_up_to() as u64));
-                }
-            }
-            PayloadType::Dictionary => checked_json(&bytes)?,
-            PayloadType::JsonTable => {
-                input(dictionary::check_rows(&bytes))?;
-                checked_json(&bytes)?;
-            }
-            _ => {}
-        }
-        Ok(Self { dataname: dataname.into(), type_name, chunks: vec![bytes], metadata: None })
+        check(&type_name, &bytes)?;
+        Ok(Self { dataname: dataname.into(), type_name, chunks: smallvec![bytes], metadata: None })
     }
 
     fn of(payload_type: PayloadType, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self {
             dataname: dataname.into(),
             type_name: Cow::Borrowed(payload_type.name(Dialect::Camel)),
-            chunks: vec![bytes.into()],
+            chunks: smallvec![bytes.into()],
             metadata: None,
+        }
+    }
+
+    /// The same payload with bytes of its own.
+    #[cfg(feature = "nats")]
+    pub(crate) fn copy_of(payload: &super::PayloadRef<'_>) -> Self {
+        let fields = payload.fields();
+        let chunks = match fields.data {
+            Data::Chunks(chunks) => chunks.iter().cloned().collect(),
+            Data::Bytes(bytes) => smallvec![Bytes::copy_from_slice(bytes)],
+            // A borrowed payload is never a link.
+            Data::Link { .. } => SmallVec::new(),
+        };
+        Self {
+            dataname: fields.dataname.to_owned(),
+            type_name: Cow::Owned(fields.type_name.to_owned()),
+            chunks,
+            metadata: fields.metadata.cloned(),
         }
     }
 
@@ -207,7 +210,27 @@ impl Payload {
     }
 }
 
-fn checked_json(json: &[u8]) -> Result<()> {
+/// Whether a reader would take these bytes for a payload of this type.
+pub(super) fn check(type_name: &str, bytes: &[u8]) -> Result<()> {
+    match PayloadType::from_name(type_name) {
+        PayloadType::Other if type_name.is_empty() => {
+            Err(Error::new(ErrorKind::InvalidInput, "a payload's type must not be empty"))
+        }
+        PayloadType::Text => match std::str::from_utf8(bytes) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Error::new(ErrorKind::InvalidInput, "the text is not valid UTF-8")
+                .at(error.valid_up_to() as u64)),
+        },
+        PayloadType::Dictionary => checked_json(bytes),
+        PayloadType::JsonTable => {
+            input(dictionary::check_rows(bytes))?;
+            checked_json(bytes)
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn checked_json(json: &[u8]) -> Result<()> {
     input(dictionary::check(json).map(|_| ()))
 }
 

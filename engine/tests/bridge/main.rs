@@ -1,9 +1,11 @@
 //! The facade against a real nats-server and the embedded file server, or a scripted one where it has to misbehave.
 #![allow(clippy::unwrap_used, reason = "a test that unwraps has failed, wherever it does it")]
 
+mod allocations;
 mod faults;
 mod links;
 mod nats;
+mod publisher;
 mod replies;
 mod scripted;
 mod send_receive;

@@ -1,0 +1,21 @@
+//! The engine: it reads the file whole, since its payloads are in memory, and sends a message with the link.
+
+use std::path::Path;
+use std::time::Duration;
+
+use natsbridge::Bridge;
+use natsbridge::link::Plik;
+
+use super::{compare, now};
+use crate::nats::BoxError;
+
+pub(super) async fn upload(files: &str, nats: &str, file: &Path) -> Result<Duration, BoxError> {
+    let bridge = Bridge::builder().store(Plik::new(files)?).connect(nats).await?;
+    let begun = now();
+    let bytes = tokio::fs::read(file).await?;
+    let receipt = bridge.send("bench.links").binary("file.bin", bytes).await?;
+    let spent = begun.elapsed();
+    let url = receipt.payloads()[0].url.as_ref().ok_or("the file went inside the message")?;
+    compare(url.as_str(), file).await?;
+    Ok(spent)
+}

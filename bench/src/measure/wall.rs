@@ -1,0 +1,105 @@
+//! Time: the contestants of a scenario take turns inside each round, so that what disturbs one disturbs all.
+
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+
+use crate::scenario::{Contestant, Scenario};
+
+/// The clock of every codec row. Time that the machine gives to others does not count.
+pub const CLOCK: &str = "thread CPU time (CLOCK_THREAD_CPUTIME_ID)";
+
+/// How long to measure.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Effort {
+    /// How often every contestant takes its turn.
+    pub rounds: usize,
+    /// How long a turn is to be.
+    pub turn: Duration,
+}
+
+impl Effort {
+    /// Enough for ratios that repeat to a few percent.
+    pub const FULL: Self = Self { rounds: 41, turn: Duration::from_micros(1500) };
+    /// Enough to see a factor.
+    pub const QUICK: Self = Self { rounds: 9, turn: Duration::from_micros(400) };
+}
+
+/// What a contestant took.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Times {
+    /// The contestant's name.
+    pub contestant: String,
+    /// Nanoseconds for one operation, in each round.
+    pub rounds: Vec<f64>,
+}
+
+impl Times {
+    /// The median of the rounds, in nanoseconds for one operation.
+    pub fn median(&self) -> f64 {
+        median(self.rounds.clone())
+    }
+
+    /// The median of the rounds' ratios: this contestant's time as a multiple of `other`'s in the same round.
+    pub fn over(&self, other: &Self) -> f64 {
+        median(self.rounds.iter().zip(&other.rounds).map(|(a, b)| a / b).collect())
+    }
+}
+
+/// The middle value; NaN where there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        len if len % 2 == 1 => values[len / 2],
+        len => (values[len / 2 - 1] + values[len / 2]) / 2.0,
+    }
+}
+
+/// Times the contestants that `wanted` accepts; the answers are checked first.
+///
+/// # Errors
+/// A contestant gives a wrong answer.
+pub fn measure(
+    scenario: &Scenario,
+    wanted: impl Fn(&str) -> bool,
+    effort: Effort,
+) -> Result<Vec<Times>, String> {
+    let mut contestants = scenario.checked(wanted)?;
+    let times: Vec<u64> = contestants.iter_mut().map(|one| times_in(one, effort.turn)).collect();
+    let mut rows: Vec<Times> = contestants
+        .iter()
+        .map(|contestant| Times { contestant: contestant.name.clone(), rounds: Vec::new() })
+        .collect();
+    for round in 0..effort.rounds {
+        for turn in 0..contestants.len() {
+            // Everybody follows everybody, not always the same.
+            let at = (turn + round) % contestants.len();
+            contestants[at].run(1); // its data back into the caches
+            let spent = time(&mut contestants[at], times[at]);
+            rows[at].rounds.push(spent.as_nanos() as f64 / times[at] as f64);
+        }
+    }
+    Ok(rows)
+}
+
+pub(crate) fn time(contestant: &mut Contestant, times: u64) -> Duration {
+    let begun = ThreadTime::now();
+    contestant.run(times);
+    begun.elapsed()
+}
+
+/// How many operations fill a turn.
+pub(crate) fn times_in(contestant: &mut Contestant, turn: Duration) -> u64 {
+    let mut times = 1;
+    loop {
+        let spent = time(contestant, times);
+        if spent * 2 >= turn {
+            let exact = times as f64 * turn.as_secs_f64() / spent.as_secs_f64();
+            return (exact as u64).max(1);
+        }
+        times *= 2;
+    }
+}
