@@ -6,7 +6,7 @@ use crate::digits::pair;
 
 const DAY: u64 = 86_400;
 
-/// The length of a time as [`format`] writes it, in bytes.
+/// The length of a time as [`format()`] writes it, in bytes.
 pub const LEN: usize = 24;
 
 /// Writes a time as the format wants it, in UTC with milliseconds. Times before 1970 are written as 1970, times
