@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
 use crate::payload::aligned::ALIGNMENT;
+use crate::timestamp;
 
 /// The depth at which things stand in a message, the outermost object being 1.
 const FIELD_DEPTH: usize = 2;
@@ -57,6 +58,9 @@ fn refused(ScanError { offset, what }: ScanError, limits: &Limits) -> Error {
     }
     Error::new(ErrorKind::Malformed, what).at(offset as u64)
 }
+
+/// The length of a UUID's text.
+const ID_LEN: usize = 36;
 
 const TOO_MANY: &str = "more payloads than this receiver accepts";
 
@@ -125,8 +129,8 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
-            let (at, found) = self.key(|word| names::find_field(word))?;
-            match found {
+            let (at, key) = self.key()?;
+            match self.known(names::find_field(key)) {
                 None => self.scanner.skip(FIELD_DEPTH)?,
                 Some(field) => {
                     seen.once(field as u32, at)?;
@@ -158,16 +162,18 @@ impl<L: Level> Reader<'_, L> {
     #[inline(always)]
     fn in_order<S: Spelling>(&mut self) -> Scan<usize> {
         self.dialect = Some(S::DIALECT);
-        self.strings[0] = self.rest_of_text()?;
+        self.strings[0] = self.rest_of_text(ID_LEN)?;
+        // Each with the length that it has most often.
         macro_rules! string {
-            ($($field:literal)+) => {$(
+            ($($field:literal: $likely:expr),+) => {$(
                 if !self.scanner.skip_exact(&S::STRINGS[$field][1..]) {
                     return Ok($field);
                 }
-                self.strings[$field] = self.rest_of_text()?;
+                self.strings[$field] = self.rest_of_text($likely)?;
             )+};
         }
-        string!(1 2 3 4 5 6 7 8 9 10 11);
+        string!(1: ID_LEN, 2: timestamp::LEN, 3: ID_LEN, 4: "chat".len(), 5: "NATSBridge".len(), 6: ID_LEN);
+        string!(7: "NATSBridge".len(), 8: ID_LEN, 9: ID_LEN, 10: ID_LEN, 11: "nats://localhost:4222".len());
         if self.scanner.skip_exact(&S::NO_METADATA_PAYLOADS[1..]) {
             let end = self.scanner.pos() - S::PAYLOADS.len();
             *self.metadata = span(&(end - 2..end));
@@ -261,8 +267,8 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
-            let (at, found) = self.key(|word| names::find_payload_field(word))?;
-            match found {
+            let (at, key) = self.key()?;
+            match self.known(names::find_payload_field(key)) {
                 None => self.scanner.skip(PAYLOAD_FIELD_DEPTH)?,
                 Some(field) => {
                     seen.once(field as u32, at)?;
@@ -279,11 +285,11 @@ impl<L: Level> Reader<'_, L> {
     /// then nothing can be wrong with it but that its type is empty.
     #[inline(always)]
     fn payload_in_order(&mut self, entry: &mut Entry) -> Scan<Option<usize>> {
-        entry.id = self.rest_of_text()?;
+        entry.id = self.rest_of_text(ID_LEN)?;
         if !self.scanner.skip_exact(&Camel::DATANAME[1..]) {
             return Ok(Some(PayloadField::Dataname as usize));
         }
-        entry.dataname = self.rest_of_text()?;
+        entry.dataname = self.rest_of_text("message".len())?;
         if self.scanner.skip_exact(&Camel::TYPE[1..]) {
             self.dialect = self.dialect.or(Some(Dialect::Camel));
         } else if self.scanner.skip_exact(&Snake::TYPE[1..]) {
@@ -291,7 +297,7 @@ impl<L: Level> Reader<'_, L> {
         } else {
             return Ok(Some(PayloadField::Type as usize));
         }
-        entry.type_name = self.rest_of_text()?;
+        entry.type_name = self.rest_of_text("binary".len())?;
 
         let at = self.scanner.pos();
         let (direct, link) = (&Camel::DIRECT_SIZE[1..], &Camel::LINK_SIZE[1..]);
@@ -447,7 +453,12 @@ impl<L: Level> Reader<'_, L> {
         if self.early.is_some() && self.decode_early(entry) {
             return Ok(());
         }
-        let raw = self.scanner.rest_of_string()?;
+        let raw = match entry.size.get() {
+            Some(size) if size <= self.scanner.input().len() as u64 => {
+                self.scanner.rest_of_likely_string(base64::encoded_len(size as usize))?
+            }
+            _ => self.scanner.rest_of_string()?,
+        };
         entry.data = DataSpan::String { span: span(&raw.range), escaped: raw.escaped };
         Ok(())
     }
@@ -485,12 +496,9 @@ impl<L: Level> Reader<'_, L> {
         true
     }
 
-    /// A key, its position, and what `find` makes of it. Notes the dialect.
+    /// A key, and its position.
     #[inline(always)]
-    fn key<F>(
-        &mut self,
-        find: impl FnOnce(Word) -> Option<(F, Option<Dialect>)>,
-    ) -> Scan<(usize, Option<F>)> {
+    fn key(&mut self) -> Scan<(usize, Word)> {
         self.scanner.peek();
         let at = self.scanner.pos();
         let word = match self.scanner.compact_key() {
@@ -501,9 +509,15 @@ impl<L: Level> Reader<'_, L> {
                 if key.escaped { resolved_word(raw) } else { Word::new(raw) }
             }
         };
-        let Some((field, dialect)) = find(word) else { return Ok((at, None)) };
+        Ok((at, word))
+    }
+
+    /// The field of a key that was found, if it was. Notes the dialect.
+    #[inline(always)]
+    fn known<F>(&mut self, found: Option<(F, Option<Dialect>)>) -> Option<F> {
+        let (field, dialect) = found?;
         self.dialect = self.dialect.or(dialect);
-        Ok((at, Some(field)))
+        Some(field)
     }
 
     #[inline(always)]
@@ -520,13 +534,13 @@ impl<L: Level> Reader<'_, L> {
     #[inline(always)]
     fn string(&mut self) -> Scan<Text> {
         self.scanner.expect(b'"', "expected a string")?;
-        self.rest_of_text()
+        self.rest_of_text(ID_LEN)
     }
 
     /// A string from behind its opening quote.
     #[inline(always)]
-    fn rest_of_text(&mut self) -> Scan<Text> {
-        let raw = self.scanner.rest_of_id()?;
+    fn rest_of_text(&mut self, likely: usize) -> Scan<Text> {
+        let raw = self.scanner.rest_of_likely_string(likely)?;
         Ok(self.resolve(&raw))
     }
 

@@ -7,6 +7,7 @@ use super::names::{Camel, Dialect, STRING_FIELDS, Snake, Spelling};
 use super::{Envelope, Transport};
 use crate::base64;
 use crate::base64::arch::{Job, Level, Spare, dispatch, needs_escape};
+use crate::digits::{DECIMAL_LEN, decimal, decimal_len};
 use crate::payload::PayloadType;
 
 /// The fields of a message to write, borrowed: ids and the time are arguments, so the same input gives the same bytes.
@@ -484,43 +485,6 @@ const ESCAPED_LEN: [u8; 256] = {
     table
 };
 
-fn decimal_len(value: u64) -> usize {
-    value.checked_ilog10().map_or(1, |log| log as usize + 1)
-}
-
-/// The digits of `u64::MAX`.
-const DECIMAL_LEN: usize = 20;
-
-/// The digits of a number, at the end of the given place.
-fn decimal(value: u64, digits: &mut [u8; DECIMAL_LEN]) -> &[u8] {
-    let mut at = digits.len();
-    let mut rest = value;
-    while rest >= 100 {
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
-        rest /= 100;
-    }
-    if rest >= 10 {
-        at -= 2;
-        digits[at..at + 2].copy_from_slice(&PAIRS[rest as usize]);
-    } else {
-        at -= 1;
-        digits[at] = b'0' + rest as u8;
-    }
-    &digits[at..]
-}
-
-/// The two digits of every number below 100.
-pub(crate) const PAIRS: [[u8; 2]; 100] = {
-    let mut pairs = [[0; 2]; 100];
-    let mut number = 0;
-    while number < 100 {
-        pairs[number] = [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8];
-        number += 1;
-    }
-    pairs
-};
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -532,15 +496,5 @@ mod tests {
         write_string(&mut out, &text);
         assert_eq!(out, serde_json::to_string(&text).unwrap());
         assert_eq!(out.len(), string_len(&text));
-    }
-
-    #[test]
-    fn decimals_have_the_length_that_was_announced() {
-        for value in [0, 7, 9, 10, 99, 100, 101, 999, 1000, 12_345, 1_000_000, u64::MAX] {
-            let mut digits = [0; DECIMAL_LEN];
-            let digits = decimal(value, &mut digits);
-            assert_eq!(digits, value.to_string().as_bytes());
-            assert_eq!(digits.len(), decimal_len(value));
-        }
     }
 }

@@ -17,9 +17,6 @@ pub(crate) struct ScanError {
 
 pub(crate) type Scan<T> = Result<T, ScanError>;
 
-/// The length of a UUID's text.
-const ID_LEN: usize = 36;
-
 /// A string's content, between the quotes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct RawString {
@@ -160,21 +157,23 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.rest_of_string_from(start, len)
     }
 
-    /// The same for a string that is likely to be an id, or empty.
+    /// The same for a string that is likely to be empty, or `likely` bytes of plain ASCII.
     ///
     /// Where it is, the position behind it is known by comparisons whose outcome the processor foresees, so that it goes
     /// on there at once; the result of a search would have to be awaited.
     #[inline(always)]
-    pub(crate) fn rest_of_id(&mut self) -> Scan<RawString> {
+    pub(crate) fn rest_of_likely_string(&mut self, likely: usize) -> Scan<RawString> {
         let start = self.pos;
         if self.input.get(start) == Some(&b'"') {
             self.pos = start + 1;
             return Ok(RawString { range: start..start, escaped: false });
         }
         let len = self.level.special(&self.input[start..]);
-        if self.input.get(start + ID_LEN) == Some(&b'"') && len == ID_LEN {
-            self.pos = start + ID_LEN + 1;
-            return Ok(RawString { range: start..start + ID_LEN, escaped: false });
+        // Both are asked: the first is known early, and the second makes sure.
+        let end = start.saturating_add(likely);
+        if self.input.get(end) == Some(&b'"') && len == likely {
+            self.pos = end + 1;
+            return Ok(RawString { range: start..end, escaped: false });
         }
         self.rest_of_string_from(start, len)
     }

@@ -21,11 +21,6 @@ proptest! {
     }
 
     #[test]
-    fn every_way_to_read_a_message_gives_the_same(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
-        properties::envelope_paths(&bytes);
-    }
-
-    #[test]
     fn json_like_noise_is_read_as_the_oracle_reads_it(
         text in r#"(\{"payloads":)?[\[\]{}",:0-9eE.\-\\untrfals \n\u{7f}é]{0,30}\}?"#,
     ) {
@@ -36,6 +31,11 @@ proptest! {
 
 proptest! {
     #![proptest_config(config(1000))]
+
+    #[test]
+    fn every_way_to_read_a_message_gives_the_same(bytes in prop::collection::vec(any::<u8>(), 0..1500)) {
+        properties::envelope_paths(&bytes);
+    }
 
     #[test]
     fn any_fields_are_written_as_the_oracle_writes_them_and_read_back(
@@ -112,9 +112,9 @@ fn the_generator_makes_messages_in_order_that_are_decoded_while_they_are_read() 
             }
         }
     }
-    assert!((300..900).contains(&accepted), "{accepted} of 1000 accepted");
+    assert!((500..980).contains(&accepted), "{accepted} of 1000 accepted");
     assert!(
-        (payloads / 8..payloads * 3 / 4).contains(&early),
+        (payloads / 4..payloads * 19 / 20).contains(&early),
         "{early} of {payloads} payloads decoded early"
     );
 }

@@ -208,7 +208,7 @@ fn check_paths(message: &[u8]) {
             let decoded = |view: PayloadView<'_>| {
                 let data = view.decode().map_err(|error| format!("{error:?}"))?;
                 let base64 = matches!(view.content(), Ok(Content::Base64(_)));
-                let aligned = data.bytes().is_empty() || data.bytes().as_ptr() as usize % 64 == 0;
+                let aligned = data.bytes().is_empty() || (data.bytes().as_ptr() as usize).is_multiple_of(64);
                 assert!(aligned || !base64, "{way}: decoded bytes are aligned");
                 Ok::<_, String>((data.bytes().clone(), data.verification(), data.size_mismatch()))
             };

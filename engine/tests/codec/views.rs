@@ -1,7 +1,9 @@
 //! A decoded message is views into what was received: no copies, no allocations.
 
-use bytes::Bytes;
-use natsbridge::{Content, Envelope};
+use std::borrow::Cow;
+
+use bytes::{Bytes, BytesMut};
+use natsbridge::{Content, Data, Dialect, Envelope, Limits, MessageFields, PayloadFields, encode};
 
 use crate::allocations;
 
@@ -104,6 +106,58 @@ fn decoding_a_payload_is_one_allocation_of_its_size() {
     // The buffer, and the counter that makes it shareable.
     assert!(allocations <= 2, "{allocations}");
     assert_eq!(data.bytes(), "Hello");
+}
+
+#[test]
+fn messages_through_buffers_that_come_back_allocate_nothing_after_the_first() {
+    let (raw, limits) = (vec![7; 5000], Limits::default());
+    let payloads = [
+        PayloadFields::new("a", "binary", Data::Bytes(&raw)),
+        PayloadFields::new("b", "text", Data::Bytes(b"Hello")),
+        PayloadFields::new("c", "image", Data::Bytes(b"")),
+    ];
+    let (mut messages, mut decoded, mut kept) = (BytesMut::new(), BytesMut::new(), Vec::new());
+    for round in 0..5 {
+        let (allocations, ()) = allocations::count(|| {
+            encode(Dialect::Snake, &MessageFields::default(), &payloads, &mut messages);
+            let message = messages.split().freeze();
+            let envelope = Envelope::decode_into(message.clone(), &limits, &mut decoded).unwrap();
+            assert_eq!(envelope.payload(0).unwrap().decode().unwrap().bytes(), &raw);
+            assert_eq!(envelope.payload(1).unwrap().decode().unwrap().text().unwrap(), "Hello");
+            assert_eq!(envelope.payload(2).unwrap().decode().unwrap().bytes(), "");
+            let envelope = Envelope::decode_into_vec(message, &limits, &mut kept).unwrap();
+            for (payload, expected) in envelope.payloads().zip([raw.as_slice(), b"Hello", b""]) {
+                let bytes = payload.bytes_in(&kept).unwrap();
+                assert!(matches!(bytes, Cow::Borrowed(bytes) if bytes == expected));
+            }
+        });
+        assert!(round == 0 || allocations == 0, "{allocations} allocations in round {round}");
+    }
+    // What is kept stays as it is while the buffer is used for other messages.
+    encode(Dialect::Camel, &MessageFields::default(), &payloads, &mut messages);
+    let message = messages.split().freeze();
+    let envelope = Envelope::decode_into(message.clone(), &limits, &mut decoded).unwrap();
+    let first = envelope.payload(0).unwrap().decode().unwrap();
+    drop(envelope);
+    let other = String::from_utf8(message.to_vec()).unwrap().replace("BwcH", "CAgI");
+    let other = Envelope::decode_into(other, &limits, &mut decoded).unwrap();
+    assert_eq!(first.bytes(), &raw);
+    assert_ne!(other.payload(0).unwrap().decode().unwrap().bytes(), &raw);
+}
+
+#[test]
+fn what_fails_leaves_an_empty_buffer() {
+    let limits = Limits::default();
+    let whole = message(3);
+    for len in 0..whole.len() {
+        let (mut shared, mut kept) = (BytesMut::from("before"), b"before".to_vec());
+        let cut = Bytes::copy_from_slice(&whole.as_bytes()[..len]);
+        assert!(Envelope::decode_into(cut.clone(), &limits, &mut shared).is_err());
+        assert!(shared.is_empty());
+        assert!(Envelope::decode_into_vec(cut, &limits, &mut kept).is_err());
+    }
+    let mut long = Vec::new();
+    assert!(Envelope::decode_into_vec(whole, &limits.message_len(10), &mut long).is_err());
 }
 
 #[test]
