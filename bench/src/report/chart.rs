@@ -52,7 +52,7 @@ fn style(name: &str) -> (&'static str, f64, &'static str) {
 impl Chart<'_> {
     pub(super) fn svg(&self) -> String {
         let legend =
-            14.0 + self.series.iter().map(|one| one.name.len()).max().unwrap_or(0) as f64 * 6.9 + 30.0;
+            14.0 + self.series.iter().map(|one| one.name.len()).max().unwrap_or(0) as f64 * 7.4 + 34.0;
         let right = self.width - legend;
         let bottom = self.height - BOTTOM;
         let values = || self.series.iter().flat_map(|one| one.points.iter().map(|point| point.1));
@@ -97,8 +97,14 @@ impl Chart<'_> {
                 );
             }
         }
+        let mut free = f64::MIN; // from where on there is room for a label
         for (value, label) in &self.x_ticks {
             let at = x(*value);
+            let half = label.len() as f64 * 3.6;
+            let label = if at - half < free { "" } else { label };
+            if !label.is_empty() {
+                free = at + half + 8.0;
+            }
             let _ = write!(
                 out,
                 "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\" stroke=\"#eef1f4\"/>\
