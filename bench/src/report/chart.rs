@@ -34,6 +34,7 @@ fn style(name: &str) -> (&'static str, f64, &'static str) {
         "memcpy" => ("#24292f", 2.0, "7 5"),
         "memchr" => ("#8c959f", 1.6, "2 4"),
         "natsbridge" | "natsbridge-avx512" => ("#0550d6", 3.4, ""),
+        "natsbridge-shared" => ("#2f81f7", 2.0, "9 3"),
         "natsbridge-lazy" => ("#4c93ff", 1.8, "5 3"),
         "natsbridge-avx2" => ("#2f81f7", 2.2, "9 3"),
         "natsbridge-portable" => ("#79b8ff", 1.8, "4 3"),
