@@ -43,6 +43,8 @@ step "the minimum Rust version" scripts/msrv.sh
 step "the tests" cargo test --locked --no-fail-fast --workspace
 step "the codec core alone" cargo test --locked --no-fail-fast -p natsbridge --no-default-features --lib --test codec
 step "the ports among themselves" .cache/peers-venv/bin/python conformance/ports/selftest.py
+step "the benchmark gate" scripts/bench-gate.sh
+step "what the benchmark gate finds" scripts/bench-gate-test.sh
 if ! $quick; then
     step "format, lints and documentation" scripts/check.sh
     step "the demo" scripts/demo.sh

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::client::conn::http1;
 use hyper::{Method, Request};
@@ -23,7 +23,7 @@ use crate::nats::BoxError;
 const PIECE: usize = 256 << 10;
 const BOUNDARY: &str = "natsbridge-bench-5f0c3a4e1b7d4c52";
 
-type Body = BoxBody<Bytes, Infallible>;
+type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 pub(super) async fn upload(files: &str, file: &Path) -> Result<Duration, BoxError> {
     let host = files.strip_prefix("http://").ok_or("not http")?.trim_end_matches('/');
@@ -48,7 +48,7 @@ pub(super) async fn upload(files: &str, file: &Path) -> Result<Duration, BoxErro
         .header("x-uploadtoken", token)
         .header("content-type", format!("multipart/form-data; boundary={BOUNDARY}"))
         .header("content-length", len)
-        .body(BodyExt::boxed(StreamBody::new(stream)))?;
+        .body(BodyExt::boxed_unsync(StreamBody::new(stream)))?;
     let reply: Value = serde_json::from_slice(&ask(&mut connection, request).await?)?;
     std::hint::black_box(digest.await??);
     let spent = begun.elapsed();
@@ -88,7 +88,7 @@ pub(super) async fn connect(host: &str) -> Result<http1::SendRequest<Body>, BoxE
 }
 
 fn full(text: &'static str) -> Body {
-    BodyExt::boxed(Full::new(Bytes::from_static(text.as_bytes())))
+    BodyExt::boxed_unsync(Full::new(Bytes::from_static(text.as_bytes())))
 }
 
 async fn ask(connection: &mut http1::SendRequest<Body>, request: Request<Body>) -> Result<Bytes, BoxError> {

@@ -34,6 +34,7 @@ fn style(name: &str) -> (&'static str, f64, &'static str) {
         "memcpy" => ("#24292f", 2.0, "7 5"),
         "memchr" => ("#8c959f", 1.6, "2 4"),
         "natsbridge" | "natsbridge-avx512" => ("#0550d6", 3.4, ""),
+        "natsbridge-shared" => ("#2f81f7", 2.0, "9 3"),
         "natsbridge-lazy" => ("#4c93ff", 1.8, "5 3"),
         "natsbridge-avx2" => ("#2f81f7", 2.2, "9 3"),
         "natsbridge-portable" => ("#79b8ff", 1.8, "4 3"),
@@ -52,7 +53,7 @@ fn style(name: &str) -> (&'static str, f64, &'static str) {
 impl Chart<'_> {
     pub(super) fn svg(&self) -> String {
         let legend =
-            14.0 + self.series.iter().map(|one| one.name.len()).max().unwrap_or(0) as f64 * 6.9 + 30.0;
+            14.0 + self.series.iter().map(|one| one.name.len()).max().unwrap_or(0) as f64 * 7.4 + 34.0;
         let right = self.width - legend;
         let bottom = self.height - BOTTOM;
         let values = || self.series.iter().flat_map(|one| one.points.iter().map(|point| point.1));
@@ -97,8 +98,14 @@ impl Chart<'_> {
                 );
             }
         }
+        let mut free = f64::MIN; // from where on there is room for a label
         for (value, label) in &self.x_ticks {
             let at = x(*value);
+            let half = label.len() as f64 * 3.6;
+            let label = if at - half < free { "" } else { label };
+            if !label.is_empty() {
+                free = at + half + 8.0;
+            }
             let _ = write!(
                 out,
                 "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\" stroke=\"#eef1f4\"/>\

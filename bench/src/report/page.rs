@@ -262,7 +262,7 @@ fn targets(report: &Value, out: &mut String) {
             "<tr><td><code>{}</code></td><td class=\"n\">{}</td><td class=\"n\">{sign} {}</td>\
              <td><span class=\"tag {word}\">{word}</span> <span class=\"muted\">{}</span></td></tr>",
             text(&ratio["name"]),
-            ratio["value"].as_f64().map_or_else(|| "–".into(), |value| format!("{value:.2}")),
+            ratio["value"].as_f64().map_or_else(|| "–".into(), |value| measured(value, ratio)),
             ratio["target"],
             text(&ratio["absent"]),
         );
@@ -270,12 +270,18 @@ fn targets(report: &Value, out: &mut String) {
     out.push_str("</table>");
 }
 
+/// Two decimals, and one more where they would hide on which side of the target it is.
+fn measured(value: f64, ratio: &Value) -> String {
+    let close = (value - ratio["target"].as_f64().unwrap_or(f64::NAN)).abs() < 0.01;
+    if close { format!("{value:.3}") } else { format!("{value:.2}") }
+}
+
 /// The same as a table in Markdown.
 pub(super) fn targets_markdown(report: &Value) -> String {
     let mut out = String::from("| target | measured | to reach | |\n|---|---|---|---|\n");
     for ratio in rows(report, "ratios") {
         let sign = if ratio["better"] == "lower" { "<=" } else { ">=" };
-        let value = ratio["value"].as_f64().map_or_else(|| "-".into(), |value| format!("{value:.2}"));
+        let value = ratio["value"].as_f64().map_or_else(|| "-".into(), |value| measured(value, ratio));
         let name = ratio["name"].as_str().unwrap_or_default();
         let _ = writeln!(out, "| `{name}` | {value} | {sign} {} | {} |", ratio["target"], verdict(ratio));
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use bytes::BytesMut;
 
 use super::{GATED, memcpy};
-use crate::engine::Decoded;
+use crate::engine::{Decoded, Shared};
 use crate::input::{Input, SIZES, Shape, fields, payloads};
 use crate::rival::{borrowed, naive};
 use crate::scenario::{Contestant, Scenario};
@@ -111,6 +111,13 @@ fn decode(shape: Shape, count: usize, len: usize) -> Vec<Contestant> {
         &raw,
         (message.clone(), Decoded::default()),
         |(message, out)| engine::decode(black_box(message), out),
+        |(_, out)| out.concat(),
+    ));
+    all.push(Contestant::new(
+        "natsbridge-shared",
+        &raw,
+        (message.clone(), Shared::default()),
+        |(message, out)| engine::decode_shared(black_box(message), out),
         |(_, out)| out.payloads.concat(),
     ));
     all.push(Contestant::new(

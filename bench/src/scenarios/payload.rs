@@ -2,7 +2,6 @@
 
 use std::hint::black_box;
 
-use bytes::Bytes;
 use natsbridge::plan::{PlanItem, PlanLimits, plan};
 use natsbridge::{Payload, PayloadData, PayloadType, Transport};
 use serde_json::{Value, json};
@@ -133,7 +132,7 @@ mod table {
     };
     use arrow_ipc::reader::StreamReader;
     use arrow_ipc::writer::StreamWriter;
-    use bytes::BytesMut;
+    use bytes::{Bytes, BytesMut};
     use natsbridge::{Dialect, Envelope, Limits, PayloadFields};
 
     use super::*;

@@ -15,7 +15,7 @@ use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
 use super::{Bridge, subject};
-use crate::buffers::BufferPool;
+use crate::buffers::OwnBuffers;
 use crate::envelope::{Dialect, PayloadFields, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Payload, PayloadRef, dictionary};
@@ -77,7 +77,7 @@ impl PublisherBuilder {
         let fields = message_fields(inner, &draft, "", id.as_str(), time);
         let base_len = max_len(&fields).saturating_add(subject::headers_len(&headers));
         let subject = Subject::from(draft.subject.as_str());
-        let pool = BufferPool::new(buffer_bytes);
+        let buffers = OwnBuffers::new(buffer_bytes);
         let scratch = Vec::new();
         Ok(Publisher {
             bridge,
@@ -88,7 +88,7 @@ impl PublisherBuilder {
             threshold,
             base_len,
             ids,
-            pool,
+            buffers,
             buffer_bytes,
             scratch,
         })
@@ -157,7 +157,7 @@ pub struct Publisher {
     /// The most that a message can be long without its payloads and its correlation id, headers included.
     base_len: usize,
     ids: Ids,
-    pool: BufferPool,
+    buffers: OwnBuffers,
     buffer_bytes: usize,
     /// For JSON.
     scratch: Vec<u8>,
@@ -270,7 +270,7 @@ impl Publisher {
         let Some(max_len) = self.max_len(&correlation_id, payloads) else {
             return self.send(correlation_id, msg_id, payloads).await;
         };
-        if !self.pool.has_room(max_len) {
+        if !self.buffers.has_room(max_len) {
             self.bridge.inner.client.flush().await.map_err(|error| {
                 Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
             })?;
@@ -310,7 +310,7 @@ impl Publisher {
         let timestamp = timestamp::format_into(SystemTime::now(), &mut place);
         let (correlation_id, msg_id) = (correlation_id.as_str(), msg_id.as_str());
         let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
-        self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
+        self.buffers.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
     }
 
     /// An upper bound of the message's length, if every payload is below the threshold and the message fits at that
@@ -350,7 +350,7 @@ impl Clone for Publisher {
             threshold: self.threshold,
             base_len: self.base_len,
             ids: Ids::new(),
-            pool: BufferPool::new(self.buffer_bytes),
+            buffers: OwnBuffers::new(self.buffer_bytes),
             buffer_bytes: self.buffer_bytes,
             scratch: Vec::new(),
         }
@@ -362,7 +362,7 @@ impl fmt::Debug for Publisher {
         f.debug_struct("Publisher")
             .field("subject", &self.subject.as_str())
             .field("dialect", &self.dialect)
-            .field("pool", &self.pool)
+            .field("buffers", &self.buffers)
             .finish_non_exhaustive()
     }
 }
