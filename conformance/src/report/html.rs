@@ -319,7 +319,7 @@ h2 { margin: 2.2rem 0 .8rem; font-size: 1.2rem; }
 table { border-collapse: separate; border-spacing: 3px; }
 .matrix th, .matrix td { padding: .45rem .8rem; border-radius: 6px; text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .matrix thead th { font-weight: 600; vertical-align: bottom; } .matrix th[scope=row] { text-align: left; font-weight: 600; }
-.matrix td { min-width: 7.5rem; font-weight: 600; } .matrix tr.sum td, .matrix tr.sum th { border-top: 2px solid var(--line); }
+.matrix thead small { white-space: normal; max-width: 9rem; margin: 0 auto; } .matrix td { min-width: 6.5rem; font-weight: 600; } .matrix tr.sum td, .matrix tr.sum th { border-top: 2px solid var(--line); }
 small { display: block; font-weight: 400; font-size: .78rem; color: var(--soft); }
 td.good, .chip.good { background: var(--good-bg); color: var(--good); } td.part, .chip.part { background: var(--part-bg); color: var(--part); }
 td.bad, .chip.bad { background: var(--bad-bg); color: var(--bad); } td.none, .chip.none { background: var(--none-bg); color: var(--soft); font-weight: 400; }
