@@ -13,6 +13,7 @@ source scripts/lib/nats.sh
 testee=
 filter=()
 live_only=()
+live_wanted=false # asked for by name
 live_options=()
 report=.cache/conformance
 while [ $# -gt 0 ]; do
@@ -22,10 +23,15 @@ while [ $# -gt 0 ]; do
     fi
     case "$1" in
         --testee) testee=$2 ;;
-        --area) filter+=(--area "$2") ;;
+        --area)
+            if [ "$2" = live ]; then live_wanted=true; else filter+=(--area "$2"); fi
+            ;;
         --only)
             case "$2" in
-                live-*) live_only+=(--only "$2") ;;
+                live-*)
+                    live_only+=(--only "$2")
+                    live_wanted=true
+                    ;;
                 *) filter+=(--only "$2") ;;
             esac
             ;;
@@ -81,7 +87,7 @@ else
 fi
 
 # The vectors for every port, unless only exchanges of the matrix were asked for.
-if [ ${#live_only[@]} -eq 0 ] || [ ${#filter[@]} -gt 0 ]; then
+if ! $live_wanted || [ ${#filter[@]} -gt 0 ]; then
     for command in "${commands[@]}"; do
         echo "=== vectors: $command"
         "$runner" run --testee "$command" ${filter[@]+"${filter[@]}"} --report "$report"
@@ -91,11 +97,11 @@ if [ ${#live_only[@]} -eq 0 ] || [ ${#filter[@]} -gt 0 ]; then
 fi
 for why in ${missing[@]+"${missing[@]}"}; do
     live_options+=(--not-run "$why")
-    if [ ${#filter[@]} -eq 0 ] && [ ${#live_only[@]} -eq 0 ]; then
+    if [ ${#filter[@]} -eq 0 ] && ! $live_wanted; then
         "$runner" not-run "${why%%=*}" "${why#*=}" "$report"
     fi
 done
-if [ ${#filter[@]} -eq 0 ]; then
+if $live_wanted || [ ${#filter[@]} -eq 0 ]; then
     echo "=== live: every port to every port"
     "$runner" live "${live[@]}" ${live_only[@]+"${live_only[@]}"} ${live_options[@]+"${live_options[@]}"} --report "$report"
     [ $? -le 1 ] || broken+=("the live matrix did not run")

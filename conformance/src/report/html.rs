@@ -118,7 +118,10 @@ fn cell(report: &Report, area: Option<&str>, out: &mut String) {
     }
     let big = match class {
         "bad" => format!("{failed} of {} failed", passed + failed),
-        "none" if known + unsupported == 0 => "not run".to_owned(),
+        "none" if known + unsupported == 0 && word(&report.header, "filter").is_empty() => {
+            "not in its profile".to_owned()
+        }
+        "none" if known + unsupported == 0 => "not asked".to_owned(),
         "none" => "not supported".to_owned(),
         _ => passed.to_string(),
     };
@@ -165,7 +168,7 @@ fn live_matrix(report: &Report, out: &mut String) {
             let _ = match cells.get(&(*sender, *receiver)) {
                 None => write!(out, "<td class=\"none\">not run</td>"),
                 Some((passed, 0, 0)) => write!(out, "<td class=\"good\">{passed}</td>"),
-                Some((0, 0, skipped)) => write!(out, "<td class=\"none\">{skipped} not run</td>"),
+                Some((0, 0, _)) => write!(out, "<td class=\"none\">not run</td>"),
                 Some((passed, 0, skipped)) => {
                     write!(out, "<td class=\"part\">{passed}<small>{skipped} not run</small></td>")
                 }
@@ -260,8 +263,8 @@ fn known(reports: &[&Report], out: &mut String) {
 
 fn about(reports: &[&Report], out: &mut String) {
     out.push_str(
-        "<section><h2>Runs</h2>\n<div class=\"scroll\"><table class=\"list\"><thead><tr><th>port</th>\
-        <th>version</th><th>started</th><th>took</th><th>command</th></tr></thead><tbody>\n",
+        "<section><h2>Runs</h2>\n<div class=\"scroll\"><table class=\"list runs\"><thead><tr><th>port</th>\
+        <th>version</th><th>started</th><th>took</th><th>NATS</th><th>command</th></tr></thead><tbody>\n",
     );
     for report in reports {
         let header = &report.header;
@@ -271,19 +274,13 @@ fn about(reports: &[&Report], out: &mut String) {
             if filter.is_empty() { String::new() } else { format!(" <b>only {}</b>", escaped(filter)) };
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{seconds:.1} s</td><td><code>{}</code>{only}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{seconds:.1} s</td><td>{}</td><td><code>{}</code>{only}</td></tr>",
             escaped(report.name()),
             escaped(word(&header["testee"], "version")),
-            escaped(word(header, "started")),
+            escaped(&word(header, "started").replace('T', " ").chars().take(19).collect::<String>()),
+            escaped(word(header, "nats")),
             escaped(word(header, "command"))
         );
-        if !word(header, "nats").is_empty() {
-            let _ = writeln!(
-                out,
-                "<tr><td></td><td colspan=\"4\">NATS: {}</td></tr>",
-                escaped(word(header, "nats"))
-            );
-        }
     }
     let first = reports.first().map(|report| &report.header);
     let digest = first.map_or("", |header| word(header, "vectors"));
@@ -322,7 +319,7 @@ h2 { margin: 2.2rem 0 .8rem; font-size: 1.2rem; }
 table { border-collapse: separate; border-spacing: 3px; }
 .matrix th, .matrix td { padding: .45rem .8rem; border-radius: 6px; text-align: center; white-space: nowrap; font-variant-numeric: tabular-nums; }
 .matrix thead th { font-weight: 600; vertical-align: bottom; } .matrix th[scope=row] { text-align: left; font-weight: 600; }
-.matrix td { min-width: 7.5rem; font-weight: 600; } .matrix tr.sum td, .matrix tr.sum th { border-top: 2px solid var(--line); }
+.matrix thead small { white-space: normal; max-width: 9rem; margin: 0 auto; } .matrix td { min-width: 6.5rem; font-weight: 600; } .matrix tr.sum td, .matrix tr.sum th { border-top: 2px solid var(--line); }
 small { display: block; font-weight: 400; font-size: .78rem; color: var(--soft); }
 td.good, .chip.good { background: var(--good-bg); color: var(--good); } td.part, .chip.part { background: var(--part-bg); color: var(--part); }
 td.bad, .chip.bad { background: var(--bad-bg); color: var(--bad); } td.none, .chip.none { background: var(--none-bg); color: var(--soft); font-weight: 400; }
@@ -334,7 +331,7 @@ td.bad, .chip.bad { background: var(--bad-bg); color: var(--bad); } td.none, .ch
 .case dd { margin: 0; } pre, code { font: 13px/1.45 ui-monospace, "SF Mono", "DejaVu Sans Mono", "Liberation Mono", monospace; }
 pre { margin: 0; white-space: pre-wrap; overflow-wrap: anywhere; max-height: 16rem; overflow-y: auto; }
 .list { width: 100%; border-spacing: 0; background: var(--card); border: 1px solid var(--line); border-radius: 8px; }
-.list th, .list td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid var(--line); vertical-align: top; } .list tr:last-child td { border-bottom: 0; }
+.list th, .list td { text-align: left; padding: .4rem .8rem; border-bottom: 1px solid var(--line); vertical-align: top; } .runs td:nth-child(-n+4) { white-space: nowrap; } .list tr:last-child td { border-bottom: 0; }
 .list th { font-size: .85rem; color: var(--soft); } input { font: inherit; padding: .25rem .6rem; border: 1px solid var(--line); border-radius: 6px; background: var(--card); color: inherit; min-width: 18rem; }
 </style>
 <script>

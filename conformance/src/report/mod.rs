@@ -74,7 +74,7 @@ impl Report {
         let lines: Vec<Value> = run.cases.iter().map(|judged| line(judged, about)).collect();
         let mut header = about.header(&testee.name, &testee.language, &testee.version, &testee.profile);
         if run.real_nats {
-            header["nats"] = "the runner's own, and a real nats-server".into();
+            header["nats"] = "own and real".into();
         }
         let mut report = Self { header, lines, footer: None };
         report.finish(run.failures.clone(), run.took.as_secs_f64());
