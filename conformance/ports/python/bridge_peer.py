@@ -187,7 +187,7 @@ async def send(args):
             args.subject, items, client=client, payload_metadata=metadata,
             **send_options(args), **header_options(args),
         )
-        await client.flush()
+        await natsbridge.flush(client)
         emit(sent_line(envelope))
     finally:
         await client.close()
@@ -210,7 +210,7 @@ async def incoming(client, args):
     """Subscribes, says so after a round trip to the server, and yields `count` messages."""
     queue = asyncio.Queue()
     await client.subscribe(args.subject, cb=queue.put)
-    await client.flush()
+    await natsbridge.flush(client)
     emit({"ready": True})
     deadline = asyncio.get_running_loop().time() + args.timeout
     for _ in range(args.count):
@@ -239,7 +239,7 @@ async def respond(args):
             if received:
                 items = [(p.dataname, p.raw, p.type) for p in received.payloads if not p.error]
                 sent = await natsbridge.reply(client, received, items, **send_options(args))
-                await client.flush()
+                await natsbridge.flush(client)
                 emit(sent_line(sent))
     finally:
         await client.close()

@@ -390,7 +390,7 @@ async def incoming(client, given: dict, ready: Callable[[], None]):
     subjects.check_subscribe(subject)
     queue: asyncio.Queue = asyncio.Queue()
     await client.subscribe(subject, cb=queue.put)
-    await client.flush()
+    await natsbridge.flush(client)
     ready()
     deadline = asyncio.get_running_loop().time() + given["timeout_ms"] / 1000
     origins = [string_in(origin) for origin in given["origins"]]
@@ -422,7 +422,7 @@ async def bridge_respond(given: dict, ready: Callable[[], None]) -> dict:
             url = None if server is None else string_in(server)
             await natsbridge.reply(client, received, echoes, fileserver_url=url)
             answered += 1
-        await client.flush()
+        await natsbridge.flush(client)
         return {"answered": answered}
     finally:
         await client.close()

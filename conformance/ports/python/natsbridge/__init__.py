@@ -18,6 +18,7 @@ from .bridge import (
     ReceivedPayload,
     Store,
     connect,
+    flush,
     plik_oneshot_upload,
     plik_upload,
     reply,
@@ -34,6 +35,6 @@ from .policy import Policy
 __version__ = "0.1.0"
 __all__ = [
     "BridgeError", "Download", "FILESERVER_URL", "MessageEnvelope", "MessagePayload", "NATS_URL", "Plik", "Policy",
-    "ReceivedMessage", "ReceivedPayload", "Store", "Upload", "connect", "decode", "encode", "plik_oneshot_upload",
+    "ReceivedMessage", "ReceivedPayload", "Store", "Upload", "connect", "decode", "encode", "flush", "plik_oneshot_upload",
     "plik_upload", "reply", "request", "smartreceive", "smartsend",
 ]

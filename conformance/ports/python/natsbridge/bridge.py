@@ -109,14 +109,23 @@ async def smartsend(
         except BaseException:
             await asyncio.to_thread(undo)
             raise
-        # From here on the message may arrive whatever happens (LINK-6).
-        await client.publish(subject, body, reply=nats_reply)
-        if own:
-            await client.flush()
+        await _publish(client, subject, body, nats_reply, own)
     finally:
         if own:
             await client.close()
     return draft
+
+
+async def _publish(client: Client, subject: str, body: bytes, nats_reply: str, wait: bool) -> None:
+    """From here on the message may arrive whatever happens, and its uploads stay (LINK-6)."""
+    from nats.errors import Error as NatsError
+
+    try:
+        await client.publish(subject, body, reply=nats_reply)
+        if wait:
+            await flush(client)
+    except (NatsError, OSError, asyncio.TimeoutError) as error:
+        raise BridgeError("timeout", "LINK-6", f"the send is unconfirmed: {type(error).__name__}") from error
 
 
 async def connect(nats_url: str = NATS_URL) -> Client:
@@ -134,6 +143,15 @@ async def connect(nats_url: str = NATS_URL) -> Client:
     except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
         where = without_credentials(nats_url)
         raise BridgeError("timeout", "FACADE-1", f"no connection to {where}: {type(error).__name__}") from None
+
+
+async def flush(client: Client) -> None:
+    """Returns once the server has taken all that was published and subscribed.
+
+    nats-py's own `flush` writes its PING past what still waits for its flusher task, so that the answer proves nothing
+    of that. While the first answer was on its way the task has run, so the second PING is behind everything."""
+    await client.flush()
+    await client.flush()
 
 
 def _contents(data: Data, metadata: Mapping[str, Mapping[str, Any]]) -> list[tuple[MessagePayload, bytes | Path]]:
