@@ -125,7 +125,9 @@ def decode(
     b'ABC'
     """
     if len(body) > max_message_len:
-        raise BridgeError("limit", "ENV-1", "the message is too long", needed=len(body), limit=max_message_len)
+        raise BridgeError(
+            "limit", "ENV-1", "the message is too long", needed=len(body), limit=max_message_len
+        )
     root = parse(body)
     if root.kind != "object":
         raise BridgeError("malformed", "ENV-1", "the message is not an object", root.start)
@@ -138,8 +140,12 @@ def decode(
         raise BridgeError("malformed", "ENV-R7", "payloads is not an array", listed.start)
     if len(listed.held) > max_payloads:
         raise BridgeError(
-            "limit", "ENV-3", "too many payloads", listed.held[max_payloads].start,
-            needed=len(listed.held), limit=max_payloads,
+            "limit",
+            "ENV-3",
+            "too many payloads",
+            listed.held[max_payloads].start,
+            needed=len(listed.held),
+            limit=max_payloads,
         )
     envelope = MessageEnvelope()
     for name in FIELDS:
@@ -187,8 +193,9 @@ def _metadata(value: Value | None, body: bytes, kind: str) -> dict[str, Any]:
 
 
 class Metadata(dict):
-    """Metadata as values. An entry that cannot be one, because a number in it overflows a double, is left out, fails
-    only who asks for it by name (TYPE-4), and is still in `text`, which is the exact JSON of the message."""
+    """Metadata as values. An entry that cannot be one, because a number in it overflows a double, is left
+    out, fails only who asks for it by name (TYPE-4), and is still in `text`, which is the exact JSON of the
+    message."""
 
     def __init__(self, value: Value, body: bytes) -> None:
         super().__init__()

@@ -1,4 +1,5 @@
-"""One HTTP request: to a checked address, with deadlines, without redirects, retries, proxies or decoding (POL-6)."""
+"""One HTTP request: to a checked address, with deadlines, without redirects, retries, proxies or decoding
+(POL-6)."""
 
 from __future__ import annotations
 

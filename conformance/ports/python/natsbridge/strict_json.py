@@ -32,7 +32,9 @@ class Value:
         self.kind, self.start, self.end, self.held = kind, start, end, held
 
 
-def parse(text: bytes, kind: str = "malformed", clause: str = "ENV-R1", depth_clause: str = "ENV-R2") -> Value:
+def parse(
+    text: bytes, kind: str = "malformed", clause: str = "ENV-R1", depth_clause: str = "ENV-R2"
+) -> Value:
     """The one value that `text` is, or a `BridgeError` of the given kind."""
     try:
         text.decode("utf-8")
@@ -70,7 +72,9 @@ def compact(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise BridgeError("invalid_input", "ENV-W3", f"the value cannot be written as JSON: {error}") from None
+        raise BridgeError(
+            "invalid_input", "ENV-W3", f"the value cannot be written as JSON: {error}"
+        ) from None
     return text
 
 
