@@ -83,7 +83,7 @@ async def smartsend(
     subjects.check_publish(subject)
     if nats_reply:
         subjects.check_publish(nats_reply)
-    fields = {
+    fields: dict[str, Any] = {
         "correlation_id": correlation_id or str(uuid.uuid4()),
         "msg_id": msg_id or str(uuid.uuid4()),
         "timestamp": timestamps.now(),
@@ -103,21 +103,20 @@ async def smartsend(
     contents = _contents(data, payload_metadata or {})
     store = _store(fileserver_upload_handler, fileserver_url)
     threshold = plan.DEFAULT_THRESHOLD[dialect] if size_threshold is None else size_threshold
-    own = client is None
-    if own:
-        client = await connect(nats_url)
+    connection = client or await connect(nats_url)
     try:
-        body, undo = await asyncio.to_thread(_prepare, draft, contents, store, threshold, client.max_payload)
+        limit = connection.max_payload
+        body, undo = await asyncio.to_thread(_prepare, draft, contents, store, threshold, limit)
         try:
-            if not client.is_connected:
+            if not connection.is_connected:
                 raise BridgeError("timeout", "LINK-6", "there is no connection to the NATS server")
         except BaseException:
             await asyncio.to_thread(undo)
             raise
-        await _publish(client, subject, body, nats_reply, own)
+        await _publish(connection, subject, body, nats_reply, wait=client is None)
     finally:
-        if own:
-            await client.close()
+        if client is None:
+            await connection.close()
     return draft
 
 
@@ -193,21 +192,22 @@ def _prepare(
         base_len=len(encode(draft)),
         has_store=store is not None,
     )
-    uploads: list[Upload] = []
+    uploads: list[tuple[Store, Upload]] = []
 
     def undo() -> None:
-        for upload in uploads:
+        for holder, upload in uploads:
             try:
-                store.delete(upload)
+                holder.delete(upload)
             except BridgeError:
                 pass  # its lifetime will end it, and the failure that led here is the one to report
 
     try:
         for (payload, raw), transport in zip(contents, transports):
             payload.transport = transport
-            if transport == "link":
-                uploads.append(store.upload(payload.dataname, raw))
-                _link_to(payload, uploads[-1])
+            if transport == "link" and store:
+                upload = store.upload(payload.dataname, raw)
+                uploads.append((store, upload))
+                _link_to(payload, upload)
             else:
                 payload.encoding = "base64"
                 payload.data = raw.read_bytes() if isinstance(raw, Path) else raw
@@ -229,7 +229,8 @@ def _prepare(
 
 
 def _sizes(dialect: Dialect, payload: MessagePayload, store: Store | None) -> plan.Item:
-    direct_len = entry_len(dialect, payload, -(-payload.size // 3) * 4)
+    size = payload.size or 0
+    direct_len = entry_len(dialect, payload, -(-size // 3) * 4)
     link_len = None
     if store:
         digests = {**payload.metadata, "sha256": "0" * 64, "expiresAt": timestamps.write(0)}
@@ -237,7 +238,7 @@ def _sizes(dialect: Dialect, payload: MessagePayload, store: Store | None) -> pl
             payload.id, payload.dataname, payload.type, "link", "none", payload.size, metadata=digests
         )
         link_len = entry_len(dialect, as_link, store.url_bound(payload.dataname))
-    return plan.Item(payload.size, direct_len, link_len)
+    return plan.Item(size, direct_len, link_len)
 
 
 def _link_to(payload: MessagePayload, upload: Upload) -> None:
@@ -317,7 +318,8 @@ class ReceivedPayload:
     """
 
     def __init__(self, wire: MessagePayload) -> None:
-        self.wire, self.raw, self.error = wire, None, wire.error
+        self.wire, self.error = wire, wire.error
+        self.raw: bytes | None = None
         self._value: Any = None
         self.dataname, self.type, self.notes = wire.dataname, wire.type, wire.notes
 
@@ -379,7 +381,8 @@ async def smartreceive(
         if payload.error:
             continue
         try:
-            if payload.wire.transport == "direct":
+            raw: bytes | bytearray
+            if isinstance(payload.wire.data, bytes):
                 raw = payload.wire.data
             elif fileserver_download_handler:
                 answer = fileserver_download_handler(
@@ -392,7 +395,7 @@ async def smartreceive(
                     raise BridgeError("cut_short", "VER-7", f"the download is cut short: {error}") from None
             else:
                 raw = await asyncio.to_thread(fetch, payload.wire)
-            payload.read(raw)
+            payload.read(bytes(raw))
         except BridgeError as error:
             payload.error = error
     return received

@@ -58,7 +58,7 @@ class Download:
             self.sleep(wait / 1000)
 
     def _once(self, payload: MessagePayload) -> bytes:
-        link = parse_link(payload.data)
+        link = parse_link(str(payload.data))
         self.policy.check(link)
         try:
             with Exchange("GET", link, policy=self.policy, deadlines=self.deadlines) as answer:

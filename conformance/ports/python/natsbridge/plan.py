@@ -44,7 +44,8 @@ def plan(
                 limit=threshold,
             )
     needed = base_len + max(0, len(items) - 1)
-    needed += sum(item.link_len if index in links else item.direct_len for index, item in enumerate(items))
+    for index, item in enumerate(items):
+        needed += item.link_len or 0 if index in links else item.direct_len
     if max_payload is not None and needed > max_payload:
         saved = [
             (item.direct_len - item.link_len, index)

@@ -71,10 +71,8 @@ def parse_link(text: str) -> Link:
 def _host_and_port(authority: str) -> tuple[str, str]:
     if authority.startswith("["):
         match = re.fullmatch(r"(\[([0-9A-Fa-f:.]+)\])(?::([0-9]*))?", authority)
-        try:
-            ipaddress.IPv6Address(match[2] if match else "")
-        except ValueError:
-            raise _refused("POL-1", "its IPv6 address is not valid") from None
+        if not match or not _is_ipv6(match[2]):
+            raise _refused("POL-1", "its IPv6 address is not valid")
         return match[1], match[3] or ""
     match = re.fullmatch(r"([^:]*)(?::([0-9]*))?", authority)
     if not match or not _HOST.fullmatch(match[1]) or len(match[1]) > 253:
@@ -90,6 +88,14 @@ def _host_and_port(authority: str) -> tuple[str, str]:
                 "POL-1", "its host looks like an IPv4 address but is not four decimal numbers"
             ) from None
     return host, match[2] or ""
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _encoded(target: str) -> str:
