@@ -13,7 +13,8 @@ const NB = NATSBridge
 
 const MOST_INLINE = 65_536  # bytes that are answered in hex; more are answered by their digest
 
-# --- values of the protocol --------------------------------------------------------------------------------------
+# --- values of the protocol
+# --------------------------------------------------------------------------------------
 
 function bytes_in(given)
     haskey(given, "hex") && return hex2bytes(given["hex"])
@@ -33,8 +34,10 @@ function generated(seed, len)
     return out
 end
 
-bytes_out(raw) =
-    length(raw) <= MOST_INLINE ? Dict("hex" => bytes2hex(raw)) : Dict("sha256" => bytes2hex(NB.sha256(raw)), "len" => length(raw))
+function bytes_out(raw)
+    length(raw) <= MOST_INLINE && return Dict("hex" => bytes2hex(raw))
+    return Dict("sha256" => bytes2hex(NB.sha256(raw)), "len" => length(raw))
+end
 
 string_in(given) = given isa String ? given : String(hex2bytes(given["hex"]))
 string_out(text) = all(c -> ' ' <= c <= '~', text) ? text : Dict("hex" => bytes2hex(codeunits(text)))
@@ -56,7 +59,8 @@ end
 function envelope_out(envelope, opened = nothing)
     entries = map(enumerate(envelope.payloads)) do (index, payload)
         out = Dict{String,Any}(
-            string(name) => string_out(getproperty(payload, name)) for name in (:id, :dataname, :type, :transport, :encoding)
+            string(name) => string_out(getproperty(payload, name))
+            for name in (:id, :dataname, :type, :transport, :encoding)
         )
         out["size"] = integer_out(payload.size)
         out["metadata"] = Dict("hex" => bytes2hex(payload.metadata_json))
@@ -78,7 +82,8 @@ function envelope_out(envelope, opened = nothing)
     )
 end
 
-# --- operations --------------------------------------------------------------------------------------------------
+# --- operations
+# --------------------------------------------------------------------------------------------------
 
 function envelope_decode(given, limits)
     names = Dict("message_len" => :max_message_len, "payload_count" => :max_payloads)
@@ -140,11 +145,9 @@ function payload_write(given)
 end
 
 function plan_op(given)
-    items = [
-        NB.PlanItem(integer_in(i["size"]), integer_in(i["direct_len"]), i["link_len"] === nothing ? nothing : integer_in(i["link_len"]))
-        for i in given["payloads"]
-    ]
-    limit = given["max_payload"] === nothing ? nothing : integer_in(given["max_payload"])
+    number(value) = value === nothing ? nothing : integer_in(value)
+    items = [NB.PlanItem(number(i["size"]), number(i["direct_len"]), number(i["link_len"])) for i in given["payloads"]]
+    limit = number(given["max_payload"])
     transports = NB.plan(
         convert(Vector{NB.PlanItem}, items); threshold = integer_in(given["threshold"]), max_payload = limit,
         base_len = integer_in(given["base_len"]), has_store = given["store"],
@@ -176,7 +179,8 @@ end
 function plik_reply(given)
     created = NB.read_created(bytes_in(given["upload"]), string_in(given["server"]))
     added = NB.read_added(bytes_in(given["file"]))
-    told = ("upload_id" => created.id, "file_id" => added.id, "token" => created.token, "url" => NB.link_of(created, added))
+    url = NB.link_of(created, added)
+    told = ("upload_id" => created.id, "file_id" => added.id, "token" => created.token, "url" => url)
     return Dict(name => string_out(text) for (name, text) in told)
 end
 
@@ -213,7 +217,8 @@ function link_upload(given)
     return Dict(name => string_out(text) for (name, text) in told)
 end
 
-# --- operations over NATS ----------------------------------------------------------------------------------------
+# --- operations over NATS
+# ----------------------------------------------------------------------------------------
 
 function send_options(given)
     options = Dict{Symbol,Any}()
@@ -231,12 +236,15 @@ function send_options(given)
 end
 
 function send_items(given)
-    value(e) = haskey(e, "data") ? bytes_in(e["data"]) : haskey(e, "json") ? json_in(e["json"]) : string_in(e["text"])
+    value(entry) =
+        haskey(entry, "data") ? bytes_in(entry["data"]) :
+        haskey(entry, "json") ? json_in(entry["json"]) : string_in(entry["text"])
     return [(string_in(e["dataname"]), value(e), string_in(e["type"])) for e in given["payloads"]]
 end
 
 function bridge_send(given, _)
-    sent = smartsend(string_in(given["subject"]), send_items(given); nats_url = string_in(given["nats_url"]), send_options(given)...)
+    url = string_in(given["nats_url"])
+    sent = smartsend(string_in(given["subject"]), send_items(given); nats_url = url, send_options(given)...)
     return Dict("msg_id" => string_out(sent.msg_id))
 end
 
@@ -252,7 +260,8 @@ end
 function bridge_request(given, _)
     return with_client(given) do client
         answer = request(
-            client, string_in(given["subject"]), send_items(given); timeout = given["timeout_ms"] / 1000, send_options(given)...
+            client, string_in(given["subject"]), send_items(given); timeout = given["timeout_ms"] / 1000,
+            send_options(given)...,
         )
         received = smartreceive(answer; allow_origins = string_in.(get(given, "origins", [])))
         Dict("reply" => envelope_out(received.envelope, received.payloads))
@@ -307,7 +316,8 @@ const OVER_NATS = Dict(
     "bridge.receive" => bridge_receive, "bridge.respond" => bridge_respond,
 )
 
-# --- the loop ----------------------------------------------------------------------------------------------------
+# --- the loop
+# ----------------------------------------------------------------------------------------------------
 
 function run(request)
     seq, op, given, split = request["seq"], request["op"], request["in"], get(request, "split", nothing)
@@ -342,7 +352,8 @@ function main()
         request = NB.read_json(Vector{UInt8}(codeunits(line)))
         if request["cmd"] == "start"
             testee = Dict("name" => "julia", "language" => "Julia $VERSION", "version" => NB.VERSION_TEXT)
-            supports = sort!(["envelope.decode"; collect(keys(PLAIN)); collect(keys(STREAMING)); collect(keys(OVER_NATS))])
+            tables = (PLAIN, STREAMING, OVER_NATS)
+            supports = sort!(["envelope.decode"; (collect(keys(table)) for table in tables)...])
             say(["version" => 1, "testee" => testee, "profile" => "micro", "supports" => supports])
         elseif request["cmd"] == "run"
             say(run(request))

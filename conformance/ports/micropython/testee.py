@@ -15,7 +15,18 @@ sys.path.insert(0, __file__.rpartition("/")[0] or ".")
 
 import nats_bridge
 from nats_bridge import (
-    bridge, envelope, payloads, plan, plik, policy, replies, retries, strict_base64, strict_json, subjects, timestamps,
+    bridge,
+    envelope,
+    payloads,
+    plan,
+    plik,
+    policy,
+    replies,
+    retries,
+    strict_base64,
+    strict_json,
+    subjects,
+    timestamps,
 )
 
 MOST_INLINE = 65536  # bytes that are answered in hex; more are answered by their digest
@@ -84,7 +95,10 @@ def envelope_out(message, opened=None):
     """An envelope; with `opened`, its links as they were fetched."""
     entries = []
     for index, payload in enumerate(message.payloads):
-        entry = {name: string_out(getattr(payload, name)) for name in ("id", "dataname", "type", "transport", "encoding")}
+        entry = {
+            name: string_out(getattr(payload, name))
+            for name in ("id", "dataname", "type", "transport", "encoding")
+        }
         entry["size"] = integer_out(payload.size)
         entry["metadata"] = {"hex": hexlify(payload.metadata_text).decode()}
         error, raw = payload.error, payload.data
@@ -119,7 +133,9 @@ def envelope_encode(given):
     metadata = json_in(given["metadata"]) if "metadata" in given else {}
     message = nats_bridge.MessageEnvelope(given["dialect"], metadata, **fields)
     for entry in given["payloads"]:
-        payload = nats_bridge.MessagePayload(*[string_in(entry.get(name, "")) for name in ("id", "dataname", "type")])
+        payload = nats_bridge.MessagePayload(
+            *[string_in(entry.get(name, "")) for name in ("id", "dataname", "type")]
+        )
         payload.transport = "link" if "url" in entry else "direct"
         payload.data = string_in(entry["url"]) if "url" in entry else bytes_in(entry["data"])
         payload.size = int(entry["size"]) if "url" in entry else len(payload.data)
@@ -165,10 +181,13 @@ def number_in(given):
 
 def plan_op(given):
     items = [
-        (int(item["size"]), int(item["direct_len"]), number_in(item["link_len"])) for item in given["payloads"]
+        (int(item["size"]), int(item["direct_len"]), number_in(item["link_len"]))
+        for item in given["payloads"]
     ]
     max_payload = number_in(given["max_payload"])
-    transports = plan.plan(items, int(given["threshold"]), max_payload, int(given["base_len"]), given["store"])
+    transports = plan.plan(
+        items, int(given["threshold"]), max_payload, int(given["base_len"]), given["store"]
+    )
     return {"transports": transports}
 
 
@@ -193,8 +212,10 @@ def plik_reply(given):
     created = plik.read_created(bytes_in(given["upload"]), string_in(given["server"]))
     added = plik.read_added(bytes_in(given["file"]))
     return {
-        "upload_id": string_out(created.upload_id), "file_id": string_out(added.file_id),
-        "token": string_out(created.token), "url": string_out(plik.link_of(created, added)),
+        "upload_id": string_out(created.upload_id),
+        "file_id": string_out(added.file_id),
+        "token": string_out(created.token),
+        "url": string_out(plik.link_of(created, added)),
     }
 
 
@@ -232,7 +253,9 @@ def link_upload(given):
     data = io.BytesIO(bytes_in(given["data"]))  # as an open file would come
     upload = nats_bridge.Plik(string_in(given["server"]), **options).upload(string_in(given["name"]), data)
     return {
-        "url": string_out(upload.url), "upload_id": string_out(upload.uploadid), "file_id": string_out(upload.fileid)
+        "url": string_out(upload.url),
+        "upload_id": string_out(upload.uploadid),
+        "file_id": string_out(upload.fileid),
     }
 
 
@@ -277,7 +300,9 @@ def with_client(given, work):
 def bridge_request(given, ready):
     def work(client):
         subject = string_in(given["subject"])
-        answer = nats_bridge.request(client, subject, send_items(given), given["timeout_ms"], **send_options(given))
+        answer = nats_bridge.request(
+            client, subject, send_items(given), given["timeout_ms"], **send_options(given)
+        )
         origins = [string_in(origin) for origin in given.get("origins", ())]
         received = nats_bridge.smartreceive(answer, allow_origins=origins)
         return {"reply": envelope_out(received.envelope, received.payloads)}
@@ -321,17 +346,28 @@ def bridge_respond(given, ready):
 
 
 PLAIN = {
-    "envelope.encode": envelope_encode, "base64.encode": base64_encode, "base64.decode": base64_decode,
-    "payload.read": payload_read, "payload.write": payload_write,
+    "envelope.encode": envelope_encode,
+    "base64.encode": base64_encode,
+    "base64.decode": base64_decode,
+    "payload.read": payload_read,
+    "payload.write": payload_write,
     "timestamp.parse": lambda given: {"unix_ns": integer_out(timestamps.parse(string_in(given["text"])))},
     "timestamp.write": lambda given: {"text": timestamps.write(int(given["unix_ms"]))},
-    "plan": plan_op, "link.policy": link_policy, "retry.delay": retry_delay, "retry.class": retry_class,
-    "plik.reply": plik_reply, "subject.check": subject_check, "reply.plan": reply_plan,
-    "link.download": link_download, "link.upload": link_upload,
+    "plan": plan_op,
+    "link.policy": link_policy,
+    "retry.delay": retry_delay,
+    "retry.class": retry_class,
+    "plik.reply": plik_reply,
+    "subject.check": subject_check,
+    "reply.plan": reply_plan,
+    "link.download": link_download,
+    "link.upload": link_upload,
 }
 OVER_NATS = {
-    "bridge.send": bridge_send, "bridge.request": bridge_request,
-    "bridge.receive": bridge_receive, "bridge.respond": bridge_respond,
+    "bridge.send": bridge_send,
+    "bridge.request": bridge_request,
+    "bridge.receive": bridge_receive,
+    "bridge.respond": bridge_respond,
 }
 
 
@@ -372,7 +408,11 @@ def main():
         request = json.loads(line)
         if request["cmd"] == "start":
             version = ".".join(str(n) for n in sys.implementation[1][:3])
-            testee = {"name": "micropython", "language": "MicroPython " + version, "version": nats_bridge.__version__}
+            testee = {
+                "name": "micropython",
+                "language": "MicroPython " + version,
+                "version": nats_bridge.__version__,
+            }
             supports = ["envelope.decode"] + sorted(PLAIN) + sorted(OVER_NATS)
             say({"version": 1, "testee": testee, "profile": "micro", "supports": supports})
         elif request["cmd"] == "run":

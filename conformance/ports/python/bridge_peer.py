@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A NATSBridge peer on the command line, for the live tests: see README.md. Standard output is JSON lines, standard
-error is for people."""
+"""A NATSBridge peer on the command line, for the live tests: see README.md. Standard output is JSON lines,
+standard error is for people."""
 
 import argparse
 import asyncio
@@ -19,8 +19,8 @@ from natsbridge.strict_json import compact
 
 
 class LoopbackPolicy(Policy):
-    """Where no origin is named, every port of this machine's loopback, which is where tests run; that allowance is the
-    peer's own, not the format's."""
+    """Where no origin is named, every port of this machine's loopback, which is where tests run; that
+    allowance is the peer's own, not the format's."""
 
     def check(self, link):
         return link.origin[1] == "localhost" or super().check(link)
@@ -152,10 +152,14 @@ def spec_items(path):
 
 
 def send_options(args):
-    store = natsbridge.Plik(args.fileserver[0], ttl=args.ttl, one_shot=args.one_shot) if args.fileserver else None
+    store = (
+        natsbridge.Plik(args.fileserver[0], ttl=args.ttl, one_shot=args.one_shot) if args.fileserver else None
+    )
     return {
-        "size_threshold": args.threshold, "broker_url": args.server,
-        "fileserver_upload_handler": store, "fileserver_url": None,
+        "size_threshold": args.threshold,
+        "broker_url": args.server,
+        "fileserver_upload_handler": store,
+        "fileserver_url": None,
     }
 
 
@@ -184,8 +188,12 @@ async def send(args):
     try:
         items, metadata = spec_items(args.spec)
         envelope = await natsbridge.smartsend(
-            args.subject, items, client=client, payload_metadata=metadata,
-            **send_options(args), **header_options(args),
+            args.subject,
+            items,
+            client=client,
+            payload_metadata=metadata,
+            **send_options(args),
+            **header_options(args),
         )
         await natsbridge.flush(client)
         emit(sent_line(envelope))
@@ -253,8 +261,13 @@ async def request(args):
         items, metadata = spec_items(args.spec)
         options = header_options(args)
         answer = await natsbridge.request(
-            client, args.subject, items, timeout=args.timeout, payload_metadata=metadata,
-            **send_options(args), **options,
+            client,
+            args.subject,
+            items,
+            timeout=args.timeout,
+            payload_metadata=metadata,
+            **send_options(args),
+            **options,
         )
         await reporter.message(answer, answer.subject, answer.reply)
     finally:
@@ -303,7 +316,14 @@ def command_line():
         sub.add_argument("--spec", required=True)
         sub.add_argument("--dialect", choices=("camel", "snake"), default="camel")
         sub.add_argument("--metadata", default="{}")
-        for name in ("correlation-id", "purpose", "sender-name", "receiver-name", "reply-to", "reply-to-msg-id"):
+        for name in (
+            "correlation-id",
+            "purpose",
+            "sender-name",
+            "receiver-name",
+            "reply-to",
+            "reply-to-msg-id",
+        ):
             sub.add_argument(f"--{name}")
 
     writes_envelope(command("send", send, sends=True))

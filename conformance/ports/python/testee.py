@@ -14,7 +14,18 @@ import traceback
 from typing import Any, Callable
 
 import natsbridge
-from natsbridge import payloads, plan, plik, policy, replies, retries, strict_base64, subjects, tables, timestamps
+from natsbridge import (
+    payloads,
+    plan,
+    plik,
+    policy,
+    replies,
+    retries,
+    strict_base64,
+    subjects,
+    tables,
+    timestamps,
+)
 from natsbridge.envelope import FIELDS, Metadata
 from natsbridge.strict_json import compact, parse, to_python
 
@@ -85,7 +96,8 @@ def envelope_out(envelope: natsbridge.MessageEnvelope, opened: list | None = Non
     entries = []
     for index, payload in enumerate(envelope.payloads):
         entry: dict[str, Any] = {
-            name: string_out(getattr(payload, name)) for name in ("id", "dataname", "type", "transport", "encoding")
+            name: string_out(getattr(payload, name))
+            for name in ("id", "dataname", "type", "transport", "encoding")
         }
         entry["size"], entry["metadata"] = integer_out(payload.size), json_out(payload.metadata)
         error, raw = payload.error, payload.data
@@ -111,7 +123,11 @@ def envelope_out(envelope: natsbridge.MessageEnvelope, opened: list | None = Non
 
 def table_out(table) -> dict:
     columns = [
-        {"name": string_out(table.schema.field(index).name), "type": type_name(column.type), "values": cells(column)}
+        {
+            "name": string_out(table.schema.field(index).name),
+            "type": type_name(column.type),
+            "values": cells(column),
+        }
         for index, column in enumerate(table.columns)
     ]
     return {"columns": columns, "rows": table.num_rows}
@@ -125,15 +141,37 @@ def type_name(kind) -> str:
     if isinstance(kind, _extension()):
         return type_name(kind.storage_type)
     for name, test in {
-        "float16": is_.is_float16, "float32": is_.is_float32, "float64": is_.is_float64, "bool": is_.is_boolean,
+        "float16": is_.is_float16,
+        "float32": is_.is_float32,
+        "float64": is_.is_float64,
+        "bool": is_.is_boolean,
         "utf8": lambda t: is_.is_string(t) or is_.is_large_string(t) or is_.is_string_view(t),
-        "binary": lambda t: is_.is_binary(t) or is_.is_large_binary(t) or is_.is_binary_view(t)
-        or is_.is_fixed_size_binary(t) and not is_.is_decimal(t),
-        "date32": is_.is_date32, "date64": is_.is_date64, "time32": is_.is_time32, "time64": is_.is_time64,
-        "timestamp": is_.is_timestamp, "duration": is_.is_duration, "decimal": is_.is_decimal, "map": is_.is_map,
-        "list": lambda t: is_.is_list(t) or is_.is_large_list(t) or is_.is_fixed_size_list(t)
-        or is_.is_list_view(t) or is_.is_large_list_view(t),
-        "struct": is_.is_struct, "null": is_.is_null, "interval": is_.is_interval, "union": is_.is_union,
+        "binary": lambda t: (
+            is_.is_binary(t)
+            or is_.is_large_binary(t)
+            or is_.is_binary_view(t)
+            or is_.is_fixed_size_binary(t)
+            and not is_.is_decimal(t)
+        ),
+        "date32": is_.is_date32,
+        "date64": is_.is_date64,
+        "time32": is_.is_time32,
+        "time64": is_.is_time64,
+        "timestamp": is_.is_timestamp,
+        "duration": is_.is_duration,
+        "decimal": is_.is_decimal,
+        "map": is_.is_map,
+        "list": lambda t: (
+            is_.is_list(t)
+            or is_.is_large_list(t)
+            or is_.is_fixed_size_list(t)
+            or is_.is_list_view(t)
+            or is_.is_large_list_view(t)
+        ),
+        "struct": is_.is_struct,
+        "null": is_.is_null,
+        "interval": is_.is_interval,
+        "union": is_.is_union,
     }.items():
         if test(kind):
             return name
@@ -163,7 +201,9 @@ def cells(array) -> list:
         return cells(pa.compute.run_end_decode(array))
     if is_.is_struct(kind):
         fields = [cells(array.field(index)) for index in range(kind.num_fields)]
-        return [[field[row] for field in fields] if array[row].is_valid else None for row in range(len(array))]
+        return [
+            [field[row] for field in fields] if array[row].is_valid else None for row in range(len(array))
+        ]
     if type_name(kind) in ("list", "map"):
         return [cells(item.values) if item.is_valid else None for item in array]
     if is_.is_union(kind):
@@ -256,11 +296,15 @@ def plan_op(given: dict) -> dict:
         return None if value is None else int(value)
 
     items = [
-        plan.Item(int(item["size"]), int(item["direct_len"]), number(item["link_len"])) for item in given["payloads"]
+        plan.Item(int(item["size"]), int(item["direct_len"]), number(item["link_len"]))
+        for item in given["payloads"]
     ]
     transports = plan.plan(
-        items, threshold=int(given["threshold"]), max_payload=number(given["max_payload"]),
-        base_len=int(given["base_len"]), has_store=given["store"],
+        items,
+        threshold=int(given["threshold"]),
+        max_payload=number(given["max_payload"]),
+        base_len=int(given["base_len"]),
+        has_store=given["store"],
     )
     return {"transports": transports}
 
@@ -269,7 +313,8 @@ def link_policy(given: dict) -> dict:
     allowed = policy.Policy(
         [string_in(origin) for origin in given["origins"]],
         [string_in(domain) for domain in given.get("domains", ())],
-        given.get("any_host", False), given.get("allow_private", False),
+        given.get("any_host", False),
+        given.get("allow_private", False),
     )
     link = policy.parse_link(string_in(given["url"]))
     if not allowed.check(link):
@@ -280,8 +325,11 @@ def link_policy(given: dict) -> dict:
 def retry_delay(given: dict) -> dict:
     after = given.get("retry_after_ms")
     wait = retries.delay(
-        int(given["retry"]), base_delay=int(given["base_ms"]), max_delay=int(given["max_ms"]),
-        seed=int(given["seed"]), retry_after=None if after is None else int(after),
+        int(given["retry"]),
+        base_delay=int(given["base_ms"]),
+        max_delay=int(given["max_ms"]),
+        seed=int(given["seed"]),
+        retry_after=None if after is None else int(after),
     )
     return {"ms": wait}
 
@@ -296,7 +344,9 @@ def plik_reply(given: dict) -> dict:
     created = plik.read_created(bytes_in(given["upload"]), string_in(given["server"]))
     added = plik.read_added(bytes_in(given["file"]))
     told = {
-        "upload_id": created.upload_id, "file_id": added.file_id, "token": created.token,
+        "upload_id": created.upload_id,
+        "file_id": added.file_id,
+        "token": created.token,
         "url": plik.link_of(created, added),
     }
     return {name: string_out(text) for name, text in told.items()}
@@ -360,7 +410,9 @@ def send_items(given: dict) -> list[tuple]:
             if name in entry:
                 return take(entry[name])
 
-    return [(string_in(entry["dataname"]), value(entry), string_in(entry["type"])) for entry in given["payloads"]]
+    return [
+        (string_in(entry["dataname"]), value(entry), string_in(entry["type"])) for entry in given["payloads"]
+    ]
 
 
 async def bridge_send(given: dict) -> dict:
@@ -374,8 +426,11 @@ async def bridge_request(given: dict) -> dict:
     client = await natsbridge.connect(string_in(given["nats_url"]))
     try:
         answer = await natsbridge.request(
-            client, string_in(given["subject"]), send_items(given),
-            timeout=given["timeout_ms"] / 1000, **send_options(given),
+            client,
+            string_in(given["subject"]),
+            send_items(given),
+            timeout=given["timeout_ms"] / 1000,
+            **send_options(given),
         )
         origins = [string_in(origin) for origin in given.get("origins", ())]
         received = await natsbridge.smartreceive(answer, allow_origins=origins)
@@ -429,15 +484,25 @@ async def bridge_respond(given: dict, ready: Callable[[], None]) -> dict:
 
 
 PLAIN = {
-    "envelope.encode": envelope_encode, "payload.read": payload_read, "payload.write": payload_write,
+    "envelope.encode": envelope_encode,
+    "payload.read": payload_read,
+    "payload.write": payload_write,
     "timestamp.parse": lambda given: {"unix_ns": integer_out(timestamps.parse(string_in(given["text"])))},
     "timestamp.write": lambda given: {"text": timestamps.write(int(given["unix_ms"]))},
-    "plan": plan_op, "link.policy": link_policy, "link.policy.wide": link_policy, "retry.delay": retry_delay,
-    "retry.class": retry_class, "plik.reply": plik_reply, "subject.check": subject_check, "reply.plan": reply_plan,
-    "link.download": link_download, "link.upload": link_upload,
+    "plan": plan_op,
+    "link.policy": link_policy,
+    "link.policy.wide": link_policy,
+    "retry.delay": retry_delay,
+    "retry.class": retry_class,
+    "plik.reply": plik_reply,
+    "subject.check": subject_check,
+    "reply.plan": reply_plan,
+    "link.download": link_download,
+    "link.upload": link_upload,
 }
 STREAMING = {
-    "base64.encode": base64_op(strict_base64.Encoder), "base64.decode": base64_op(strict_base64.Decoder),
+    "base64.encode": base64_op(strict_base64.Encoder),
+    "base64.decode": base64_op(strict_base64.Decoder),
 }
 OVER_NATS = {"bridge.send": bridge_send, "bridge.request": bridge_request}
 LISTENING = {"bridge.receive": bridge_receive, "bridge.respond": bridge_respond}

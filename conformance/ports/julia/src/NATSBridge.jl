@@ -11,8 +11,9 @@ NATSBridge for Julia: typed payloads over NATS, small ones inside the message, l
         println(dataname, ": ", data)
     end
 
-On the standard library alone, from Julia 1.5 on. Where they are installed, Arrow.jl reads and writes tables, HTTP.jl fetches
-over https, and connections and messages of NATS.jl are taken. Written from SPEC.md; clauses of it are named in the code.
+On the standard library alone, from Julia 1.5 on. Where they are installed, Arrow.jl reads and writes tables,
+HTTP.jl fetches over https, and connections and messages of NATS.jl are taken. Written from SPEC.md; clauses
+of it are named in the code.
 """
 module NATSBridge
 

@@ -6,13 +6,14 @@ using UUIDs
 const FILESERVER_URL = "http://localhost:8080"
 const SENDER_ID = Ref("")  # one for each process
 
-# --- sending ---------------------------------------------------------------------------------------------------
+# --- sending
+# ---------------------------------------------------------------------------------------------------
 
 """
     smartsend(subject, [(dataname, data, type), …]; options...) -> MessageEnvelope
 
-Sends payloads, each inside the message or, from `size_threshold` raw bytes on or where the message would be too large for
-the server, by link. The link of a link payload is `envelope.payloads[1].data`.
+Sends payloads, each inside the message or, from `size_threshold` raw bytes on or where the message would be
+too large for the server, by link. The link of a link payload is `envelope.payloads[1].data`.
 
 | option | default | |
 |---|---|---|
@@ -59,7 +60,11 @@ function smartsend(
 end
 
 max_payload(connection::Client) = connection.max_payload
-max_payload(connection) = hasproperty(connection, :info) && connection.info !== nothing ? connection.info.max_payload : nothing
+
+function max_payload(connection)
+    known = hasproperty(connection, :info) && connection.info !== nothing
+    return known ? connection.info.max_payload : nothing
+end
 
 "A connection of NATS.jl, or whatever else has a `publish` in its module."
 function publish(connection, subject, data; reply_to = "")
@@ -95,7 +100,8 @@ function prepare!(envelope, contents, store, threshold, limit)
         push!(items, PlanItem(length(raw), direct_len, link_len))
     end
     transports = plan(
-        items; threshold = threshold, max_payload = limit, base_len = length(encode(envelope)), has_store = store !== nothing
+        items; threshold = threshold, max_payload = limit, base_len = length(encode(envelope)),
+        has_store = store !== nothing,
     )
     uploads = []
     try
@@ -143,9 +149,12 @@ end
 plik_upload(fileserver_url, dataname, data) = handled(upload(Plik(fileserver_url), dataname, data))
 
 "Uploads to a Plik that deletes the file at its first download, **even one that breaks off**."
-plik_oneshot_upload(fileserver_url, dataname, data) = handled(upload(Plik(fileserver_url; one_shot = true), dataname, data))
+plik_oneshot_upload(fileserver_url, dataname, data) =
+    handled(upload(Plik(fileserver_url; one_shot = true), dataname, data))
 
-handled(stored) = Dict{String,Any}("status" => 200, "uploadid" => stored.uploadid, "fileid" => stored.fileid, "url" => stored.url)
+handled(stored) = Dict{String,Any}(
+    "status" => 200, "uploadid" => stored.uploadid, "fileid" => stored.fileid, "url" => stored.url
+)
 
 "A function as a store. It knows no deletion, and its URLs are taken to be of at most 2,048 bytes."
 struct Handler
@@ -171,11 +180,13 @@ function store_of(handler, fileserver_url)
     return Handler(handler, something(fileserver_url, ""))
 end
 
-# --- receiving -------------------------------------------------------------------------------------------------
+# --- receiving
+# -------------------------------------------------------------------------------------------------
 
 """
-One payload, verified and read by its type; unpacks as `(dataname, data, type)`. Where it could not be had, `error` says why,
-and asking for `data` throws that. `raw` is its raw bytes, `wire` the payload as the message has it.
+One payload, verified and read by its type; unpacks as `(dataname, data, type)`. Where it could not be had,
+`error` says why, and asking for `data` throws that. `raw` is its raw bytes, `wire` the payload as the message
+has it.
 """
 mutable struct ReceivedPayload
     wire::MessagePayload
@@ -199,7 +210,10 @@ function Base.iterate(payload::ReceivedPayload, at = 1)
     return getproperty(payload, (:dataname, :data, :type)[at]), at + 1
 end
 
-"A message with its fields as properties (`msg_id`, `reply_to`, …; `envelope[\"payloads\"]` works too), and `payloads`."
+"""
+A message with its fields as properties (`msg_id`, `reply_to`, …; `envelope[\"payloads\"]` works too), and
+`payloads`.
+"""
 struct ReceivedMessage
     envelope::MessageEnvelope
     nats_reply::String
@@ -216,17 +230,18 @@ Base.getindex(message::ReceivedMessage, name::AbstractString) = getproperty(mess
 """
     smartreceive(msg; max_retries = 5, base_delay = 100, max_delay = 5000, options...) -> ReceivedMessage
 
-Reads a NATS message (of NATS.jl too), its bytes or its JSON text, fetches its links and reads every payload by its type:
+Reads a NATS message (of NATS.jl too), its bytes or its JSON text, fetches its links and reads every payload
+by its type:
 
     message = smartreceive(msg)
     for (dataname, data, type) in message.payloads
         println(dataname, ": ", data)
     end
 
-Only links to `allow_origins` (default: `["http://localhost:8080"]`) are fetched. Delays are in ms. `download`, a `Download`
-of your own, replaces these options; `fileserverDownloadHandler(url, max_retries, base_delay, max_delay, correlation_id)`
-replaces the fetching itself, and answers for what it fetches from. Throws a `BridgeError` for a message that cannot be
-read; a payload that cannot be had fails alone.
+Only links to `allow_origins` (default: `["http://localhost:8080"]`) are fetched. Delays are in ms.
+`download`, a `Download` of your own, replaces these options; `fileserverDownloadHandler(url, max_retries,
+base_delay, max_delay, correlation_id)` replaces the fetching itself, and answers for what it fetches from.
+Throws a `BridgeError` for a message that cannot be read; a payload that cannot be had fails alone.
 """
 function smartreceive(
     msg, fileserverDownloadHandler = nothing; max_retries = MAX_RETRIES, base_delay = BASE_DELAY_MS,
@@ -280,13 +295,14 @@ function body_of(msg)  # of NATS.jl, whose payload begins with the headers
     return Vector{UInt8}(msg.payload)[headers+1:end], something(reply_to, "")
 end
 
-# --- request and reply -------------------------------------------------------------------------------------------
+# --- request and reply
+# -------------------------------------------------------------------------------------------
 
 """
     request(client, subject, data; timeout = 30, options...) -> NATSMessage
 
-Sends a request and waits for the reply to it, for `smartreceive`. `options` are those of `smartsend`. Throws a `BridgeError`
-of kind `:timeout`, also where nobody listens.
+Sends a request and waits for the reply to it, for `smartreceive`. `options` are those of `smartsend`. Throws
+a `BridgeError` of kind `:timeout`, also where nobody listens.
 """
 function request(client::Client, subject, data; timeout = 30, msg_purpose = "request", options...)
     inbox = new_inbox()
@@ -294,7 +310,8 @@ function request(client::Client, subject, data; timeout = 30, msg_purpose = "req
     others = NATSMessage[]
     try
         sent = smartsend(
-            subject, data; options..., connection = client, msg_purpose = msg_purpose, reply_to = inbox, nats_reply = inbox
+            subject, data; options..., connection = client, msg_purpose = msg_purpose, reply_to = inbox,
+            nats_reply = inbox,
         )
         deadline = time() + timeout
         while true
@@ -327,8 +344,8 @@ end
 """
     reply(connection, received, data; options...)
 
-Answers a received request, to where it asks for it. `options` are those of `smartsend` and win over what the request decides.
-Throws a `BridgeError` of kind `:invalid_subject` where no reply can be given.
+Answers a received request, to where it asks for it. `options` are those of `smartsend` and win over what the
+request decides. Throws a `BridgeError` of kind `:invalid_subject` where no reply can be given.
 """
 function reply(connection, received::ReceivedMessage, data; options...)
     subject = reply_subject(received, received.nats_reply)

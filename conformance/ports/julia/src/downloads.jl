@@ -1,4 +1,5 @@
-# Fetching what is behind a link: policy, retries, and proof that the bytes are whole (SPEC.md sections 8, 10 to 12).
+# Fetching what is behind a link: policy, retries, and proof that the bytes are whole (SPEC.md sections 8, 10
+# to 12).
 
 const CEILING = 1 << 30  # chosen
 
@@ -9,10 +10,12 @@ struct Again <: Exception
 end
 
 """
-    Download(policy; max_retries = 5, base_delay = 100, max_delay = 5000, ceiling, require_proof = false, seed)
+    Download(policy; max_retries = 5, base_delay = 100, max_delay = 5000, ceiling, require_proof = false,
+    seed)
 
-Fetches links with retries and checks what came. Delays are in ms, `ceiling` in bytes. `require_proof` refuses links with
-neither a usable digest nor a size (VER-6). `seed` makes the waits repeatable; leave it out in production.
+Fetches links with retries and checks what came. Delays are in ms, `ceiling` in bytes. `require_proof` refuses
+links with neither a usable digest nor a size (VER-6). `seed` makes the waits repeatable; leave it out in
+production.
 """
 Base.@kwdef struct Download
     policy::Policy
@@ -86,7 +89,9 @@ function verify_link(payload, body)
     expected, size = digest(payload), something(payload.size, 0)
     matches = expected !== nothing && bytes2hex(sha256(body)) == expected
     !matches && size > 0 && length(body) < size && throw(CutShort("$(length(body)) of $size bytes"))
-    expected === nothing || matches || throw(BridgeError(:digest_mismatch, "VER-7", "the digest of the file does not match"))
+    if expected !== nothing && !matches
+        throw(BridgeError(:digest_mismatch, "VER-7", "the digest of the file does not match"))
+    end
     if expected === nothing && size > 0 && length(body) > size
         throw(BridgeError(:too_long, "VER-3", "the file has more than $size bytes"; limit = size))
     end

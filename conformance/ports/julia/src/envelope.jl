@@ -44,8 +44,9 @@ const MAX_PAYLOADS = 4096  # chosen
 const NO_METADATA = Vector{UInt8}(codeunits("{}"))
 
 """
-One payload as it is on the wire. `data` is the raw bytes of a direct payload and the URL of a link. On reading, `error`
-says why a payload cannot be had (`data` is `nothing` then), and `notes` holds what is odd but no error.
+One payload as it is on the wire. `data` is the raw bytes of a direct payload and the URL of a link. On
+reading, `error` says why a payload cannot be had (`data` is `nothing` then), and `notes` holds what is odd
+but no error.
 """
 Base.@kwdef mutable struct MessagePayload
     id::String = ""
@@ -60,7 +61,9 @@ Base.@kwdef mutable struct MessagePayload
     error::Union{BridgeError,Nothing} = nothing
 end
 
-"A message: its twelve text fields, metadata, payloads, and the dialect it is written in, `:camel` or `:snake`."
+"""
+A message: its twelve text fields, metadata, payloads, and the dialect it is written in, `:camel` or `:snake`.
+"""
 Base.@kwdef mutable struct MessageEnvelope
     correlation_id::String = ""
     msg_id::String = ""
@@ -79,8 +82,8 @@ Base.@kwdef mutable struct MessageEnvelope
     dialect::Symbol = :camel
 end
 
-# `metadata` is read when it is asked for (TYPE-4), and written as JSON at once. Upstream's Julia names the fields in camelCase:
-# `envelope.correlationId` works too.
+# `metadata` is read when it is asked for (TYPE-4), and written as JSON at once. Upstream's Julia names the
+# fields in camelCase: `envelope.correlationId` works too.
 function Base.getproperty(held::Union{MessageEnvelope,MessagePayload}, name::Symbol)
     name == :metadata && return read_json(getfield(held, :metadata_json))
     return getfield(held, held isa MessageEnvelope ? get(CAMEL_NAMES, name, name) : name)
@@ -118,13 +121,14 @@ function raw_digest(payload::MessagePayload)
     return found
 end
 
-# --- reading ---------------------------------------------------------------------------------------------------
+# --- reading
+# ---------------------------------------------------------------------------------------------------
 
 """
     decode(body; max_message_len, max_payloads) -> MessageEnvelope
 
-Reads a message body, or throws the `BridgeError` that fails the whole message. A payload that fails alone is in its
-place, with its `error`.
+Reads a message body, or throws the `BridgeError` that fails the whole message. A payload that fails alone is
+in its place, with its `error`.
 """
 function decode(body::Vector{UInt8}; max_message_len = MAX_MESSAGE_LEN, max_payloads = MAX_PAYLOADS)
     if length(body) > max_message_len
@@ -269,7 +273,8 @@ end
 function size_at(r, place)
     is_given(r, place) || return nothing
     place.kind == :number || fail(r, "size is not a number", place.first)
-    sign, whole, fraction, exponent = match(r"^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE](.+))?$", String(slice(r, place))).captures
+    number = match(r"^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE](.+))?$", String(slice(r, place)))
+    sign, whole, fraction, exponent = number.captures
     fraction = something(fraction, "")
     digits = lstrip(whole * fraction, '0')
     isempty(digits) && return 0
@@ -303,7 +308,8 @@ function verify_direct(payload)
     end
 end
 
-# --- writing ---------------------------------------------------------------------------------------------------
+# --- writing
+# ---------------------------------------------------------------------------------------------------
 
 "TYPE-2: the name of an Arrow table is the dialect's."
 written_type(type, dialect) = type in TABLES ? (dialect == :camel ? "table" : "arrowtable") : type
@@ -329,8 +335,8 @@ end
 """
     encode(envelope) -> Vector{UInt8}
 
-Writes a message: all keys, always, in order, compact, raw UTF-8. The same input gives the same bytes. Throws a
-`BridgeError` of kind `:invalid_input` for what the format cannot say.
+Writes a message: all keys, always, in order, compact, raw UTF-8. The same input gives the same bytes. Throws
+a `BridgeError` of kind `:invalid_input` for what the format cannot say.
 """
 function encode(envelope::MessageEnvelope)
     out = IOBuffer()

@@ -25,12 +25,14 @@ end
 """
     exchange(f, method, link, headers, body; deadlines)
 
-Sends a request, its body in the pieces of an iterator, and calls `f(answer)`. Throws `Unreachable` where there is none.
-https goes through HTTP.jl, where that is installed.
+Sends a request, its body in the pieces of an iterator, and calls `f(answer)`. Throws `Unreachable` where
+there is none. https goes through HTTP.jl, where that is installed.
 """
 function exchange(f, method, link::Link, headers = (), body = (); deadlines = Deadlines())
     link.scheme == "https" && return exchange_tls(f, method, link, headers, body, deadlines)
-    stream = Stream(link.host, link.port; connect = deadlines.connect, silence = deadlines.silence, total = deadlines.total)
+    stream = Stream(
+        link.host, link.port; connect = deadlines.connect, silence = deadlines.silence, total = deadlines.total
+    )
     try
         head = IOBuffer()
         print(head, method, " ", link.target, " HTTP/1.1\r\nHost: ", authority(link), "\r\nUser-Agent: ", USER_AGENT)
@@ -51,12 +53,14 @@ end
 
 function exchange_tls(f, method, link, headers, body, deadlines)
     http = optional("HTTP")
-    http === nothing && throw(BridgeError(:link_failed, "POL-6", "https needs the package HTTP: using Pkg; Pkg.add(\"HTTP\")"))
-    all_headers = ["User-Agent" => USER_AGENT, "Accept-Encoding" => "identity", (string(n) => string(v) for (n, v) in headers)...]
+    why = "https needs the package HTTP: using Pkg; Pkg.add(\"HTTP\")"
+    http === nothing && throw(BridgeError(:link_failed, "POL-6", why))
+    given = [string(name) => string(value) for (name, value) in headers]
+    all_headers = ["User-Agent" => USER_AGENT, "Accept-Encoding" => "identity", given...]
     answer = try
         Base.invokelatest(
-            http.request, method, url(link), all_headers, reduce(vcat, body; init = UInt8[]); redirect = false, retry = false,
-            status_exception = false, decompress = false, connect_timeout = ceil(Int, deadlines.connect),
+            http.request, method, url(link), all_headers, reduce(vcat, body; init = UInt8[]);
+            redirect = false, retry = false, status_exception = false, decompress = false, connect_timeout = ceil(Int, deadlines.connect),
             readtimeout = ceil(Int, deadlines.total),
         )
     catch error
@@ -93,7 +97,9 @@ function content_length(answer)
     return is_chunked(answer) ? nothing : tryparse(Int, text)
 end
 
-"Calls `f` with the body's pieces. Throws `CutShort` where it ends before its Content-Length or its last chunk."
+"""
+Calls `f` with the body's pieces. Throws `CutShort` where it ends before its Content-Length or its last chunk.
+"""
 function each_piece(f, answer::Answer)
     answer.stream isa Vector && return f(answer.stream)
     if is_chunked(answer)

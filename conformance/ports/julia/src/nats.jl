@@ -14,8 +14,8 @@ end
 """
     Client(url = "nats://localhost:4222"; timeout = 5)
 
-A connection to one server: `nats://[user:password@|token@]host[:port]`. Throws a `BridgeError` of kind `:timeout` where the
-server cannot be reached, refuses, or closes the connection.
+A connection to one server: `nats://[user:password@|token@]host[:port]`. Throws a `BridgeError` of kind
+`:timeout` where the server cannot be reached, refuses, or closes the connection.
 """
 mutable struct Client
     stream::Stream
@@ -60,7 +60,8 @@ function parse_nats_url(url)
     options = Pair{String,Any}[]
     if found[1] !== nothing
         user, password = occursin(':', found[1]) ? split(found[1], ':'; limit = 2) : (found[1], nothing)
-        options = password === nothing ? Pair{String,Any}["auth_token" => user] : Pair{String,Any}["user" => user, "pass" => password]
+        secrets = password === nothing ? ("auth_token" => user,) : ("user" => user, "pass" => password)
+        options = Pair{String,Any}[secrets...]
     end
     return found[2], parse(Int, something(found[3], "4222")), options
 end
@@ -126,8 +127,8 @@ function until_pong(client, timeout)
 end
 
 """
-Waits for one operation of the server: a message, `:pong`, `:silence` at the deadline, or `:other`. A wait that ends without a
-line leaves the reading of it at work, for the next wait.
+Waits for one operation of the server: a message, `:pong`, `:silence` at the deadline, or `:other`. A wait
+that ends without a line leaves the reading of it at work, for the next wait.
 """
 function operation(client, deadline)
     if client.line === nothing

@@ -9,9 +9,9 @@ end
 """
     write_payload(type, value) -> Vector{UInt8}
 
-The raw bytes of a value: `text` takes a string, `dictionary` what JSON can say, `jsontable` a vector of objects, a table
-whatever Arrow.jl takes for one (where it is installed), every other type bytes. Bytes are taken as they are for all
-types, once JSON and UTF-8 in them are checked.
+The raw bytes of a value: `text` takes a string, `dictionary` what JSON can say, `jsontable` a vector of
+objects, a table whatever Arrow.jl takes for one (where it is installed), every other type bytes. Bytes are
+taken as they are for all types, once JSON and UTF-8 in them are checked.
 """
 function write_payload(type::AbstractString, value)
     isempty(type) && throw(BridgeError(:invalid_input, "TYPE-1", "a payload needs a type"))
@@ -22,7 +22,8 @@ function write_payload(type::AbstractString, value)
                 read_payload(type, raw)
             catch error
                 error isa BridgeError || rethrow()
-                throw(BridgeError(:invalid_input, error.clause, "the bytes are no $type: $(error.message)", error.offset))
+                why = "the bytes are no $type: $(error.message)"
+                throw(BridgeError(:invalid_input, error.clause, why, error.offset))
             end
         end
         return raw
@@ -75,9 +76,11 @@ function read_rows(raw)
     return rows
 end
 
-# --- tables: with Arrow.jl, where it is installed ----------------------------------------------------------------
+# --- tables: with Arrow.jl, where it is installed
+# ----------------------------------------------------------------
 
-needs_arrow() = throw(BridgeError(:invalid_table, "TYPE-6", "tables need the package Arrow: using Pkg; Pkg.add(\"Arrow\")"))
+const NEEDS_ARROW = "tables need the package Arrow: using Pkg; Pkg.add(\"Arrow\")"
+needs_arrow() = throw(BridgeError(:invalid_table, "TYPE-6", NEEDS_ARROW))
 
 "The IPC stream of a table (a `DataFrame`, a named tuple of vectors, …)."
 function write_table(value)
@@ -111,7 +114,8 @@ function is_big_endian(raw)
         return offset == 0 ? nothing : table + offset
     end
     is_file = length(raw) > 18 && raw[1:6] == codeunits("ARROW1")
-    start = is_file ? length(raw) - 10 - number(Int32, length(raw) - 10) : number(UInt32, 0) == 0xffffffff ? 8 : 4
+    footer() = length(raw) - 10 - number(Int32, length(raw) - 10)
+    start = is_file ? footer() : number(UInt32, 0) == 0xffffffff ? 8 : 4
     at = field(start + number(UInt32, start), is_file ? 1 : 2)
     at === nothing && return false
     endianness = field(at + number(UInt32, at), 0)

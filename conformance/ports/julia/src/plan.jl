@@ -3,8 +3,8 @@
 default_threshold(dialect) = dialect == :camel ? 1_000_000 : 500_000  # PLAN-2
 
 """
-The sizes of one payload in bytes: its raw bytes, and its object in the message if it travels inside (exact) or by link
-(an upper bound; `nothing` where it cannot be a link).
+The sizes of one payload in bytes: its raw bytes, and its object in the message if it travels inside (exact)
+or by link (an upper bound; `nothing` where it cannot be a link).
 """
 struct PlanItem
     size::Int128
@@ -15,9 +15,9 @@ end
 """
     plan(items; threshold, max_payload, base_len, has_store) -> [:direct, :link, …]
 
-`max_payload` is the limit that the server announced (`nothing`: not known), `base_len` the length of the message without
-its payloads' objects and the commas between them. Throws a `BridgeError` of kind `:no_store` or `:too_large`, with
-`needed` and `limit`; nothing has been sent then.
+`max_payload` is the limit that the server announced (`nothing`: not known), `base_len` the length of the
+message without its payloads' objects and the commas between them. Throws a `BridgeError` of kind `:no_store`
+or `:too_large`, with `needed` and `limit`; nothing has been sent then.
 """
 function plan(items::AbstractVector{PlanItem}; threshold, max_payload, base_len, has_store)
     links = [item.size >= threshold for item in items]

@@ -18,8 +18,8 @@ Base.show(io::IO, upload::Upload) = print(io, "Upload(", parse_link(upload.url),
 """
     Plik(server; ttl = 86_400, one_shot = false)
 
-A Plik by its base URL. Uploads are kept for `ttl` seconds. `one_shot` deletes a file at its first download, **even one that
-breaks off**: a retry, a second subscriber and a replay find nothing.
+A Plik by its base URL. Uploads are kept for `ttl` seconds. `one_shot` deletes a file at its first download,
+**even one that breaks off**: a retry, a second subscriber and a replay find nothing.
 """
 struct Plik
     server::String
@@ -32,8 +32,10 @@ function Plik(server::AbstractString; ttl = KEPT_SECONDS, one_shot = false, dead
 end
 
 "The most bytes that the URL of an upload of this name can have."
-url_bound(plik::Plik, dataname) =
-    max(ncodeunits(plik.server), MAX_DOMAIN) + ncodeunits("/file/") + 2 * (MAX_ID + 1) + length(encoded_segment(file_name(dataname)))
+function url_bound(plik::Plik, dataname)
+    name = encoded_segment(file_name(dataname))
+    return max(ncodeunits(plik.server), MAX_DOMAIN) + ncodeunits("/file/") + 2 * (MAX_ID + 1) + length(name)
+end
 
 "Stores bytes. Throws a `BridgeError` of kind `:store`; nothing is left behind."
 function upload(plik::Plik, dataname, data::Vector{UInt8})
@@ -64,7 +66,8 @@ function add_file(plik, created, dataname, data)
     if added.size != length(data)
         throw(BridgeError(:store, "LINK-3", "the store kept $(added.size) bytes instead of $(length(data))"))
     end
-    return Upload(link_of(created, added), bytes2hex(sha256(data)), created.id, added.id, created.token, created.expires_at)
+    digest = bytes2hex(sha256(data))
+    return Upload(link_of(created, added), digest, created.id, added.id, created.token, created.expires_at)
 end
 
 "LINK-4, over the server itself. A file that is not there any more counts as deleted."
@@ -116,12 +119,14 @@ function file_name(dataname)
     return name in ("", ".", "..") ? "file" : String(name)
 end
 
-# --- the server's answers, as those of a server that may say anything ---------------------------------------------
+# --- the server's answers, as those of a server that may say anything
+# ---------------------------------------------
 
 "A base URL without its last slash, its host in lower case; no query, no fragment."
 function base_url(text)
     link = parse_link(text)
-    occursin(r"[?#]", text) && throw(BridgeError(:invalid_input, "LINK-3", "the URL of a file server has no query and no fragment"))
+    why = "the URL of a file server has no query and no fragment"
+    occursin(r"[?#]", text) && throw(BridgeError(:invalid_input, "LINK-3", why))
     return String(rstrip(url(link), '/'))
 end
 
@@ -133,7 +138,8 @@ function read_created(answer, server)
     nanos = expires isa String ? parse_time(expires) : nothing
     # Milliseconds are cut: what is promised is not longer than what the store said.
     expires_at = nanos === nothing ? nothing : write_time(fld(nanos, 1_000_000))
-    return (id = id_told(told), token = token, base = something(domain_told(told), base_url(server)), expires_at = expires_at)
+    base = something(domain_told(told), base_url(server))
+    return (id = id_told(told), token = token, base = base, expires_at = expires_at)
 end
 
 "The answer to `POST /file/{id}`."

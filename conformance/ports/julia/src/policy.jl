@@ -28,12 +28,14 @@ refused(clause, why) = throw(BridgeError(:link_refused, clause, "the link is ref
 """
     parse_link(text) -> Link
 
-Reads the `data` of a link payload; refuses what is no http or https URL, and what parsers disagree about (user info,
-backslashes, control characters, odd spellings of addresses). Spaces and raw UTF-8 are percent-encoded.
+Reads the `data` of a link payload; refuses what is no http or https URL, and what parsers disagree about
+(user info, backslashes, control characters, odd spellings of addresses). Spaces and raw UTF-8 are
+percent-encoded.
 """
 function parse_link(text::AbstractString)
     ncodeunits(text) <= MAX_URL_LEN || refused("POL-1", "it is longer than $MAX_URL_LEN bytes")
-    any(char -> !isvalid(char) || iscntrl(char) || char == '\\', text) && refused("POL-5", "it has a backslash or a control character")
+    odd(char) = !isvalid(char) || iscntrl(char) || char == '\\'
+    any(odd, text) && refused("POL-5", "it has a backslash or a control character")
     found = match(r"^(https?)://([^/?#]*)([^#]*)"i, text)
     found === nothing && refused("POL-1", "it is no absolute http or https URL")
     scheme, place, target = lowercase(found[1]), found[2], found[3]

@@ -1,6 +1,9 @@
 # Where a reply goes, and what it carries (SPEC.md section 14).
 
-"REQ-2: the NATS reply subject, else the envelope's; `nothing` where the message asks for no reply that could be given."
+"""
+REQ-2: the NATS reply subject, else the envelope's; `nothing` where the message asks for no reply that could
+be given.
+"""
 function reply_subject(request, nats_reply)
     acknowledges = nats_reply === nothing || isempty(nats_reply) || startswith(nats_reply, "\$JS.ACK.")
     subject = acknowledges ? request.reply_to : nats_reply

@@ -5,7 +5,9 @@ using Random
 const MAX_RETRIES, BASE_DELAY_MS, MAX_DELAY_MS = 5, 100, 5000
 
 "The wait in ms before a retry, counted from 1. The same seed gives the same wait; `retry_after` is in ms."
-function retry_delay(retry::Integer; base_delay = BASE_DELAY_MS, max_delay = MAX_DELAY_MS, seed = nothing, retry_after = nothing)
+function retry_delay(
+    retry::Integer; base_delay = BASE_DELAY_MS, max_delay = MAX_DELAY_MS, seed = nothing, retry_after = nothing
+)
     # As floats they do not overflow, and 0 times anything that a float can hold is 0.
     longest = min(Float64(max_delay), Float64(base_delay) * 2.0^min(retry - 1, 1000))
     drawn = seed === nothing ? rand() : splitmix(UInt64(seed) ⊻ (retry % UInt64) * 0x9e3779b97f4a7c15)

@@ -16,12 +16,7 @@ end
 
 function Stream(host, port; connect = 5.0, silence = 30.0, total = Inf)
     host = String(strip(host, ['[', ']']))
-    addresses = is_ipv4(host) || is_ipv6(host) ? [parse(IPAddr, host)] : host == "localhost" ? [ip"127.0.0.1", ip"::1"] : try
-        getalladdrinfo(host)
-    catch
-        throw(Unreachable("the host is not known"))
-    end
-    for address in addresses
+    for address in addresses_of(host)
         socket = TCPSocket()
         try
             within(connect, socket) do
@@ -34,6 +29,17 @@ function Stream(host, port; connect = 5.0, silence = 30.0, total = Inf)
         end
     end
     throw(Unreachable("no connection"))
+end
+
+function addresses_of(host)
+    (is_ipv4(host) || is_ipv6(host)) && return [parse(IPAddr, host)]
+    host == "localhost" && return [ip"127.0.0.1", ip"::1"]
+    try
+        return getalladdrinfo(host)
+    catch error
+        error isa InterruptException && rethrow()
+        throw(Unreachable("the host is not known"))
+    end
 end
 
 "Runs `f`, and closes the socket when it takes longer than so many seconds, which ends every wait on it."
@@ -62,8 +68,9 @@ send(stream::Stream, data) = guarded(() -> write(stream.socket, data), stream)
 "A line without its line end, or `nothing` at the end of the connection."
 function read_line(stream::Stream)
     line = guarded(() -> readuntil(stream.socket, '\n'; keep = true), stream)
-    endswith(line, '\n') || return isopen(stream.socket) || isempty(line) ? nothing : throw(Unreachable("the connection broke"))
-    return chomp(line)
+    endswith(line, '\n') && return chomp(line)
+    isempty(line) || throw(Unreachable("the connection broke"))
+    return nothing
 end
 
 "Exactly so many bytes, or fewer where the connection ends before."

@@ -48,8 +48,8 @@ function encode_base64(raw::AbstractVector{UInt8})
 end
 
 """
-Decodes text that comes in pieces; the bytes, and the offset of an error, are the same as for one piece. After an error
-the decoder is of no more use.
+Decodes text that comes in pieces; the bytes, and the offset of an error, are the same as for one piece. After
+an error the decoder is of no more use.
 """
 mutable struct Decoder
     offset::Int

@@ -2,7 +2,10 @@
 
 const MAX_DEPTH = 128
 
-"A value's place in the text, `first` to `last`, and what it is: `:object`, `:array`, `:string`, `:number`, `:literal`."
+"""
+A value's place in the text, `first` to `last`, and what it is: `:object`, `:array`, `:string`, `:number`,
+`:literal`.
+"""
 struct Place
     kind::Symbol
     first::Int
@@ -169,7 +172,8 @@ function document(r::Reader)
     return place
 end
 
-# --- values out of text that has been checked ------------------------------------------------------------------
+# --- values out of text that has been checked
+# ------------------------------------------------------------------
 
 "The string between the quotes at `first` and `last`."
 function string_at(r::Reader, first, last)
@@ -191,8 +195,9 @@ end
 slice(r::Reader, place::Place) = r.text[place.first:place.last]
 
 """
-The value at a place (TYPE-4): `Dict{String,Any}` (the last of equal keys wins), `Vector{Any}`, `String`, `Int64`,
-`UInt64`, `Float64`, `Bool` or `nothing`. With `ordered`, objects are vectors of pairs in the order of the text.
+The value at a place (TYPE-4): `Dict{String,Any}` (the last of equal keys wins), `Vector{Any}`, `String`,
+`Int64`, `UInt64`, `Float64`, `Bool` or `nothing`. With `ordered`, objects are vectors of pairs in the order
+of the text.
 """
 function value_at(r::Reader, place::Place; ordered = false)
     if place.kind == :object
@@ -232,7 +237,10 @@ function number_at(r::Reader, place::Place)
     return number
 end
 
-"Base's own reading gives up where C's reports a range error, which it does for subnormal and vanishing numbers too."
+"""
+Base's own reading gives up where C's reports a range error, which it does for subnormal and vanishing numbers
+too.
+"""
 function nearest_double(digits)
     number = tryparse(Float64, digits)
     number === nothing || return number
@@ -245,12 +253,13 @@ function read_json(text::Vector{UInt8}; kind = :invalid_json, clause = "TYPE-4",
     return value_at(r, document(r); ordered = ordered)
 end
 
-# --- writing ---------------------------------------------------------------------------------------------------
+# --- writing
+# ---------------------------------------------------------------------------------------------------
 
 """
-Compact JSON in raw UTF-8 (ENV-W2, ENV-W3, ENV-W7). Objects are dictionaries (keys in sorted order, since they have none
-of their own and the same input has to give the same bytes), named tuples, or vectors of pairs. Refuses what JSON
-cannot say, and what is nested deeper than readers take.
+Compact JSON in raw UTF-8 (ENV-W2, ENV-W3, ENV-W7). Objects are dictionaries (keys in sorted order, since they
+have none of their own and the same input has to give the same bytes), named tuples, or vectors of pairs.
+Refuses what JSON cannot say, and what is nested deeper than readers take.
 """
 function write_json(value)
     out = IOBuffer()
@@ -271,7 +280,9 @@ function write_json(out::IO, value::AbstractFloat, _)
     print(out, Float64(value))
 end
 
-const SHORT_ESCAPES = Dict('"' => "\\\"", '\\' => "\\\\", '\b' => "\\b", '\t' => "\\t", '\n' => "\\n", '\f' => "\\f", '\r' => "\\r")
+const SHORT_ESCAPES = Dict(
+    '"' => "\\\"", '\\' => "\\\\", '\b' => "\\b", '\t' => "\\t", '\n' => "\\n", '\f' => "\\f", '\r' => "\\r"
+)
 
 function write_json(out::IO, text::AbstractString, _)
     isvalid(text) || unwritable("a text is not valid UTF-8")
@@ -300,7 +311,8 @@ end
 
 write_json(out::IO, object::AbstractVector{<:Pair}, depth) = write_members(out, object, depth)
 write_json(out::IO, object::NamedTuple, depth) = write_members(out, pairs(object), depth)
-write_json(out::IO, object::AbstractDict, depth) = write_members(out, sort!(collect(object); by = p -> string(first(p))), depth)
+write_json(out::IO, object::AbstractDict, depth) =
+    write_members(out, sort!(collect(object); by = pair -> string(first(pair))), depth)
 
 function write_members(out::IO, members, depth)
     depth > MAX_DEPTH && unwritable("it is nested too deeply")

@@ -32,28 +32,53 @@ SENDER_ID = uuid4()  # one for each start of the program
 
 
 def smartsend(
-    subject, data, nats_url=NATS_URL, fileserver_url=FILESERVER_URL, size_threshold=None, correlation_id=None,
-    msg_purpose="chat", sender_name="NATSBridge", receiver_name="", receiver_id="", reply_to="", reply_to_msg_id="",
-    fileserver_upload_handler=None, dialect="camel", metadata=None, client=None, broker_url=None, nats_reply="",
+    subject,
+    data,
+    nats_url=NATS_URL,
+    fileserver_url=FILESERVER_URL,
+    size_threshold=None,
+    correlation_id=None,
+    msg_purpose="chat",
+    sender_name="NATSBridge",
+    receiver_name="",
+    receiver_id="",
+    reply_to="",
+    reply_to_msg_id="",
+    fileserver_upload_handler=None,
+    dialect="camel",
+    metadata=None,
+    client=None,
+    broker_url=None,
+    nats_reply="",
 ):
-    """Sends `(dataname, data, type)` payloads, each inside the message or, from `size_threshold` raw bytes on or where
-    the message would be too large for the server, by link.
+    """Sends `(dataname, data, type)` payloads, each inside the message or, from `size_threshold` raw bytes on
+    or where the message would be too large for the server, by link.
 
-    `size_threshold` is 1,000,000 unless given, 500,000 in the snake_case dialect. Links are uploaded to the Plik at
-    `fileserver_url` and kept for 24 hours; `plik_oneshot_upload` as `fileserver_upload_handler`, another function
-    `(fileserver_url, dataname, data) -> {"url": ...}` or a `Plik` takes its place; with `fileserver_url=None` there is
-    no store. `data` of a byte type may be an open binary file. `client` is a connected `Client`; without one a
-    connection is made for this message.
+    `size_threshold` is 1,000,000 unless given, 500,000 in the snake_case dialect. Links are uploaded to the
+    Plik at `fileserver_url` and kept for 24 hours; `plik_oneshot_upload` as `fileserver_upload_handler`,
+    another function `(fileserver_url, dataname, data) -> {"url": ...}` or a `Plik` takes its place; with
+    `fileserver_url=None` there is no store. `data` of a byte type may be an open binary file. `client` is a
+    connected `Client`; without one a connection is made for this message.
 
-    Returns the envelope as it was sent: `envelope.payloads[0].data` is the URL of a link. Raises `BridgeError`; before
-    the message is handed to the server the uploads are taken back."""
+    Returns the envelope as it was sent: `envelope.payloads[0].data` is the URL of a link. Raises
+    `BridgeError`; before the message is handed to the server the uploads are taken back."""
     subjects.check_publish(subject)
     if nats_reply:
         subjects.check_publish(nats_reply)
     envelope = MessageEnvelope(
-        dialect, metadata or {}, correlation_id=correlation_id or uuid4(), msg_id=uuid4(), timestamp=timestamps.now(),
-        send_to=subject, msg_purpose=msg_purpose, sender_name=sender_name, sender_id=SENDER_ID,
-        receiver_name=receiver_name, receiver_id=receiver_id, reply_to=reply_to, reply_to_msg_id=reply_to_msg_id,
+        dialect,
+        metadata or {},
+        correlation_id=correlation_id or uuid4(),
+        msg_id=uuid4(),
+        timestamp=timestamps.now(),
+        send_to=subject,
+        msg_purpose=msg_purpose,
+        sender_name=sender_name,
+        sender_id=SENDER_ID,
+        receiver_name=receiver_name,
+        receiver_id=receiver_id,
+        reply_to=reply_to,
+        reply_to_msg_id=reply_to_msg_id,
     )
     if broker_url is None and client is None:
         broker_url = nats_url
@@ -103,7 +128,9 @@ def _prepare(envelope, contents, store, threshold, max_payload):
     base_len = pieces_len(pieces(envelope))
     uploads = []
     try:
-        for (payload, raw), transport in zip(contents, plan.plan(items, threshold, max_payload, base_len, bool(store))):
+        for (payload, raw), transport in zip(
+            contents, plan.plan(items, threshold, max_payload, base_len, bool(store))
+        ):
             payload.transport = transport
             if transport == "link":
                 uploads.append(store.upload(payload.dataname, raw))
@@ -190,8 +217,8 @@ def _store(handler, fileserver_url):
 
 
 class ReceivedPayload:
-    """One payload, verified and read by its type; unpacks as `(dataname, data, type)`. Where it could not be had,
-    `error` says why, and asking for `data` raises that."""
+    """One payload, verified and read by its type; unpacks as `(dataname, data, type)`. Where it could not be
+    had, `error` says why, and asking for `data` raises that."""
 
     def __init__(self, wire):
         self.wire, self.raw, self.error = wire, None, wire.error
@@ -213,7 +240,8 @@ class ReceivedPayload:
 
 
 class ReceivedMessage:
-    """A message with its fields as attributes (`msg_id`, `reply_to`, ...), `metadata`, `dialect`, and `payloads`."""
+    """A message with its fields as attributes (`msg_id`, `reply_to`, ...), `metadata`, `dialect`, and
+    `payloads`."""
 
     def __init__(self, envelope, nats_reply):
         self.envelope, self.nats_reply = envelope, nats_reply
@@ -228,19 +256,25 @@ class ReceivedMessage:
 
 
 def smartreceive(
-    msg, fileserver_download_handler=None, max_retries=retries.MAX_RETRIES, base_delay=retries.BASE_DELAY_MS,
-    max_delay=retries.MAX_DELAY_MS, allow_origins=(FILESERVER_URL,), download=None,
+    msg,
+    fileserver_download_handler=None,
+    max_retries=retries.MAX_RETRIES,
+    base_delay=retries.BASE_DELAY_MS,
+    max_delay=retries.MAX_DELAY_MS,
+    allow_origins=(FILESERVER_URL,),
+    download=None,
 ):
-    """Reads a NATS message, its bytes or its JSON text, fetches its links and reads every payload by its type.
+    """Reads a NATS message, its bytes or its JSON text, fetches its links and reads every payload by its
+    type.
 
         message = smartreceive(msg)
         for dataname, data, type in message.payloads:
             ...
 
-    Only links to `allow_origins` are fetched. Delays are in ms. `download`, a `Download` of your own, replaces these
-    options; a `fileserver_download_handler(url, max_retries, base_delay, max_delay, correlation_id)` replaces the
-    fetching itself, and answers for what it fetches from. Raises `BridgeError` for a message that cannot be read; a
-    payload that cannot be had fails alone."""
+    Only links to `allow_origins` are fetched. Delays are in ms. `download`, a `Download` of your own,
+    replaces these options; a `fileserver_download_handler(url, max_retries, base_delay, max_delay,
+    correlation_id)` replaces the fetching itself, and answers for what it fetches from. Raises `BridgeError`
+    for a message that cannot be read; a payload that cannot be had fails alone."""
     if isinstance(msg, str):
         body, nats_reply = msg.encode(), ""
     elif isinstance(msg, (bytes, bytearray, memoryview)):
@@ -279,8 +313,8 @@ def _verify(wire, raw):
 
 
 def request(client, subject, data, timeout_ms=30000, **options):
-    """Sends a request and waits for the reply to it: the NATS message, for `smartreceive`. `options` are those of
-    `smartsend`. Raises `BridgeError` of kind `timeout`, also where nobody listens."""
+    """Sends a request and waits for the reply to it: the NATS message, for `smartreceive`. `options` are
+    those of `smartsend`. Raises `BridgeError` of kind `timeout`, also where nobody listens."""
     inbox = client.new_inbox()
     sid = client.subscribe(inbox)
     others = []
@@ -313,8 +347,8 @@ def _answers(sent, body):
 
 
 def reply(client, received, data, **options):
-    """Answers a received request, to where it asks for it. `options` are those of `smartsend` and win over what the
-    request decides. Raises `BridgeError` of kind `invalid_subject` where no reply can be given."""
+    """Answers a received request, to where it asks for it. `options` are those of `smartsend` and win over
+    what the request decides. Raises `BridgeError` of kind `invalid_subject` where no reply can be given."""
     subject = replies.reply_subject(received, received.nats_reply)
     if subject is None:
         raise BridgeError("invalid_subject", "REQ-2", "the request names no subject to answer to")

@@ -1,4 +1,5 @@
-# Fetching what is behind a link: policy, retries, and proof that the bytes are whole (SPEC.md sections 8, 10 to 12).
+# Fetching what is behind a link: policy, retries, and proof that the bytes are whole (SPEC.md sections 8, 10
+# to 12).
 
 import time
 from binascii import hexlify
@@ -22,14 +23,28 @@ class _Again(Exception):
 
 
 class Download:
-    """Fetches links with retries and checks what came. Delays are in ms. `require_proof` refuses links with neither a
-    usable digest nor a size (VER-6); `ssl_context` is needed for https; `seed` makes the waits repeatable."""
+    """Fetches links with retries and checks what came. Delays are in ms. `require_proof` refuses links with
+    neither a usable digest nor a size (VER-6); `ssl_context` is needed for https; `seed` makes the waits
+    repeatable."""
 
     def __init__(
-        self, policy, max_retries=retries.MAX_RETRIES, base_delay=retries.BASE_DELAY_MS, max_delay=retries.MAX_DELAY_MS,
-        ceiling=CEILING, require_proof=False, ssl_context=None, seed=None, deadlines=(5000, 30000, 300000),
+        self,
+        policy,
+        max_retries=retries.MAX_RETRIES,
+        base_delay=retries.BASE_DELAY_MS,
+        max_delay=retries.MAX_DELAY_MS,
+        ceiling=CEILING,
+        require_proof=False,
+        ssl_context=None,
+        seed=None,
+        deadlines=(5000, 30000, 300000),
     ):
-        self.policy, self.max_retries, self.base_delay, self.max_delay = policy, max_retries, base_delay, max_delay
+        self.policy, self.max_retries, self.base_delay, self.max_delay = (
+            policy,
+            max_retries,
+            base_delay,
+            max_delay,
+        )
         self.ceiling, self.require_proof, self.ssl_context = ceiling, require_proof, ssl_context
         self.seed, self.deadlines = seed, deadlines
 
@@ -75,7 +90,9 @@ class Download:
         if status != 200:
             raise BridgeError("link_failed", "LINK-7", "the file server answers %d" % status)
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
-            raise BridgeError("link_failed", "LINK-7", "the file has a Content-Encoding that nobody asked for")
+            raise BridgeError(
+                "link_failed", "LINK-7", "the file has a Content-Encoding that nobody asked for"
+            )
 
     def _verified(self, payload, answer):
         """VER-3 to VER-7. A digest decides; without one the size does; with neither HTTP alone."""

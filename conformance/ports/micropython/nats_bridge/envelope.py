@@ -23,11 +23,17 @@ FIELDS = (
 )
 
 # Spelling -> (field, the dialect that it speaks for, or None).
-_MESSAGE_KEYS = {"metadata": ("metadata", None), "payloads": ("payloads", None), "BrokerURL": ("broker_url", "camel")}
+_MESSAGE_KEYS = {
+    "metadata": ("metadata", None),
+    "payloads": ("payloads", None),
+    "BrokerURL": ("broker_url", "camel"),
+}
 for _snake, _camel in FIELDS:
     _MESSAGE_KEYS[_camel] = (_snake, None if _snake == _camel else "camel")
     _MESSAGE_KEYS[_snake] = (_snake, None if _snake == _camel else "snake")
-_PAYLOAD_KEYS = {key: (key, None) for key in ("id", "dataname", "transport", "encoding", "size", "data", "metadata")}
+_PAYLOAD_KEYS = {
+    key: (key, None) for key in ("id", "dataname", "transport", "encoding", "size", "data", "metadata")
+}
 _PAYLOAD_KEYS["type"] = ("type", "camel")
 _PAYLOAD_KEYS["payload_type"] = ("type", "snake")
 
@@ -39,9 +45,9 @@ MAX_PAYLOADS = 4096
 
 
 class MessagePayload:
-    """One payload as it is on the wire. `data` is the raw bytes of a direct payload (a file's path, while it is being
-    sent, also is) and the URL of a link. On reading, `error` says why a payload cannot be had, and `notes` what is odd
-    but no error."""
+    """One payload as it is on the wire. `data` is the raw bytes of a direct payload (a file's path, while it
+    is being sent, also is) and the URL of a link. On reading, `error` says why a payload cannot be had, and
+    `notes` what is odd but no error."""
 
     def __init__(self, id="", dataname="", type="", transport="", size=None, data=None, metadata=None):
         self.id, self.dataname, self.type, self.transport = id, dataname, type, transport
@@ -115,7 +121,8 @@ class MessageEnvelope:
 
 
 def members(reader, at, depth):
-    """The members of the object at `at`: (key, start and end of the value), the values checked and not kept."""
+    """The members of the object at `at`: (key, start and end of the value), the values checked and not
+    kept."""
     for key, _, start, end in _members(reader, at, depth):
         yield key, start, end
 
@@ -136,10 +143,11 @@ def _members(reader, at, depth):
 
 
 def decode(body, max_message_len=MAX_MESSAGE_LEN, max_payloads=MAX_PAYLOADS):
-    """Reads a message body (bytes), or raises the `BridgeError` that fails the whole message. A payload that fails
-    alone is in its place, with its `error`.
+    """Reads a message body (bytes), or raises the `BridgeError` that fails the whole message. A payload that
+    fails alone is in its place, with its `error`.
 
-    The text is checked as a whole first, then looked up by position: nothing is built that is not handed over."""
+    The text is checked as a whole first, then looked up by position: nothing is built that is not handed
+    over."""
     if len(body) > max_message_len:
         raise BridgeError("limit", "ENV-1", "the message is too long", None, len(body), max_message_len)
     reader = strict_json.Reader(body)
@@ -339,12 +347,17 @@ def written_type(kind, dialect):
 
 
 def _head(dialect, payload):
-    """A payload's JSON text up to and with the quote that opens `data`, and what follows the one that closes it."""
+    """A payload's JSON text up to and with the quote that opens `data`, and what follows the one that closes
+    it."""
     quoted = strict_json.quoted
     head = '{"id":%s,"dataname":%s,"%s":%s,"transport":"%s","encoding":"%s","size":%d,"data":"' % (
-        quoted(payload.id), quoted(payload.dataname), "type" if dialect == "camel" else "payload_type",
-        quoted(written_type(payload.type, dialect)), payload.transport,
-        "base64" if payload.transport == "direct" else "none", payload.size or 0,
+        quoted(payload.id),
+        quoted(payload.dataname),
+        "type" if dialect == "camel" else "payload_type",
+        quoted(written_type(payload.type, dialect)),
+        payload.transport,
+        "base64" if payload.transport == "direct" else "none",
+        payload.size or 0,
     )
     metadata = strict_json.dumps(payload.metadata)
     # Three containers are around it; no reader takes more than 128.
@@ -359,7 +372,8 @@ def entry_len(dialect, payload, data_len):
 
 
 def pieces(envelope):
-    """A message as pieces of text (bytes) and, where a payload's base64 goes, its raw bytes in a tuple: `(raw,)`.
+    """A message as pieces of text (bytes) and, where a payload's base64 goes, its raw bytes in a tuple:
+    `(raw,)`.
 
     So a message is sent without being in memory whole. `encode` joins them."""
     camel = envelope.dialect == "camel"
@@ -379,7 +393,9 @@ def pieces(envelope):
         elif payload.transport == "direct" and isinstance(payload.data, (bytes, bytearray, memoryview)):
             out.append((payload.data,))
         else:
-            raise BridgeError("invalid_input", "ENV-4", "a direct payload needs bytes, a link its http or https URL")
+            raise BridgeError(
+                "invalid_input", "ENV-4", "a direct payload needs bytes, a link its http or https URL"
+            )
         out.append(tail)
     out.append(b"]}")
     return out
@@ -391,5 +407,6 @@ def pieces_len(parts):
 
 
 def encode(envelope):
-    """Writes a message (bytes): all keys, always, in order, compact, raw UTF-8. The same input gives the same bytes."""
+    """Writes a message (bytes): all keys, always, in order, compact, raw UTF-8. The same input gives the same
+    bytes."""
     return b"".join(strict_base64.encode(p[0]) if isinstance(p, tuple) else p for p in pieces(envelope))

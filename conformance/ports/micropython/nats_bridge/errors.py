@@ -2,9 +2,10 @@
 
 
 class BridgeError(Exception):
-    """Why something was refused. `kind` is what a program can act on (`malformed`, `invalid_base64`, `link_refused`, …),
-    `clause` the clause of SPEC.md. `offset` counts from the start of the message, or of the payload's raw bytes.
-    A message that does not fit has `needed` and `limit`. No text holds a credential or a whole link."""
+    """Why something was refused. `kind` is what a program can act on (`malformed`, `invalid_base64`,
+    `link_refused`, …), `clause` the clause of SPEC.md. `offset` counts from the start of the message, or of
+    the payload's raw bytes. A message that does not fit has `needed` and `limit`. No text holds a credential
+    or a whole link."""
 
     def __init__(self, kind, clause, message, offset=None, needed=None, limit=None):
         super().__init__(message)

@@ -11,7 +11,8 @@ class CutShort(Exception):
 
 
 class Exchange:
-    """A request that has been answered: `status`, `headers` (names in lower case), the body in `pieces()`. Close it."""
+    """A request that has been answered: `status`, `headers` (names in lower case), the body in `pieces()`.
+    Close it."""
 
     def __init__(self, method, link, headers=(), body=(), ssl_context=None, deadlines=(5000, 30000, 300000)):
         if link.scheme == "https" and ssl_context is None:
@@ -20,7 +21,12 @@ class Exchange:
         context = ssl_context if link.scheme == "https" else None
         self._stream = Stream(link.host, link.port, connect_ms, silence_ms, total_ms, context)
         try:
-            head = "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n" % (method, link.target, link.authority, USER_AGENT)
+            head = "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n" % (
+                method,
+                link.target,
+                link.authority,
+                USER_AGENT,
+            )
             head += "Accept-Encoding: identity\r\nConnection: close\r\n"
             for name, value in headers:
                 head += "%s: %s\r\n" % (name, value)

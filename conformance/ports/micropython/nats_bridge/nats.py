@@ -19,13 +19,15 @@ class Message:
 
 
 class Client:
-    """A connection to one server: `nats://[user:password@|token@]host[:port]`, or `tls://` with an `ssl_context`.
+    """A connection to one server: `nats://[user:password@|token@]host[:port]`, or `tls://` with an
+    `ssl_context`.
 
         client = Client("nats://192.168.1.2:4222")
         client.subscribe("device.command")
         message = client.next_message(10000)
 
-    Raises `BridgeError` of kind `timeout` where the server cannot be reached, refuses, or closes the connection."""
+    Raises `BridgeError` of kind `timeout` where the server cannot be reached, refuses, or closes the
+    connection."""
 
     def __init__(self, url="nats://localhost:4222", timeout_ms=5000, name="natsbridge", ssl_context=None):
         scheme, host, port, options = _parsed(url)
@@ -38,10 +40,18 @@ class Client:
             if scheme == "tls" or self.info.get("tls_required"):
                 self._secure(ssl_context, host)
             self.max_payload = self.info.get("max_payload", 1048576)
-            options.update({
-                "verbose": False, "pedantic": False, "lang": "micropython", "version": "0.1.0", "protocol": 1,
-                "headers": True, "no_responders": bool(self.info.get("headers")), "name": name,
-            })
+            options.update(
+                {
+                    "verbose": False,
+                    "pedantic": False,
+                    "lang": "micropython",
+                    "version": "0.1.0",
+                    "protocol": 1,
+                    "headers": True,
+                    "no_responders": bool(self.info.get("headers")),
+                    "name": name,
+                }
+            )
             self._stream.write(b"CONNECT " + strict_json.dumps(options) + b"\r\nPING\r\n")
             self._until_pong(timeout_ms)
         except Unreachable as error:
@@ -58,7 +68,9 @@ class Client:
 
     def _secure(self, ssl_context, host):
         if ssl_context is None:
-            raise BridgeError("invalid_input", "FACADE-1", "the server wants TLS: give an ssl_context and a tls:// URL")
+            raise BridgeError(
+                "invalid_input", "FACADE-1", "the server wants TLS: give an ssl_context and a tls:// URL"
+            )
         try:
             self._stream._sock = ssl_context.wrap_socket(self._stream._sock, server_hostname=host)
         except (OSError, ValueError):
@@ -67,7 +79,8 @@ class Client:
     # --- sending ---------------------------------------------------------------------------------
 
     def publish(self, subject, data, reply=""):
-        """Publishes bytes, or a list of pieces of them in which `(raw,)` stands for the base64 of raw bytes."""
+        """Publishes bytes, or a list of pieces of them in which `(raw,)` stands for the base64 of raw
+        bytes."""
         subjects.check_publish(subject)
         if reply:
             subjects.check_publish(reply)
@@ -106,7 +119,9 @@ class Client:
             subjects.check_subscribe(queue)
         self._sid += 1
         try:
-            self._stream.write(("SUB %s %s%d\r\n" % (subject, queue + " " if queue else "", self._sid)).encode())
+            self._stream.write(
+                ("SUB %s %s%d\r\n" % (subject, queue + " " if queue else "", self._sid)).encode()
+            )
         except Unreachable as error:
             raise _lost(error)
         return self._sid
@@ -118,8 +133,8 @@ class Client:
             raise _lost(error)
 
     def next_message(self, timeout_ms):
-        """The next message of any subscription, or `None` when the time is over. Answers the server's pings, so call
-        it at least every two minutes on a connection that is to stay open."""
+        """The next message of any subscription, or `None` when the time is over. Answers the server's pings,
+        so call it at least every two minutes on a connection that is to stay open."""
         if self._waiting:
             return self._waiting.pop(0)
         deadline = time.ticks_add(time.ticks_ms(), timeout_ms)
@@ -157,7 +172,8 @@ class Client:
                 self._waiting.append(message)
 
     def _operation(self, timeout_ms):
-        """Waits for one operation of the server: a `Message`, `"PONG"`, or `None` for all others and for silence."""
+        """Waits for one operation of the server: a `Message`, `"PONG"`, or `None` for all others and for
+        silence."""
         self._stream.silence(timeout_ms)
         try:
             line = self._stream.readline(_MOST_HEADER)
@@ -213,7 +229,9 @@ def _parsed(url):
     credentials, _, place = rest.split("/")[0].rpartition("@")
     host, _, port = place.rpartition(":") if ":" in place.split("]")[-1] else (place, "", "4222")
     if scheme not in ("nats", "tls") or not host or not all(c in "0123456789" for c in port) or not port:
-        raise BridgeError("invalid_input", "FACADE-1", "the URL of a NATS server is nats://host:port or tls://host:port")
+        raise BridgeError(
+            "invalid_input", "FACADE-1", "the URL of a NATS server is nats://host:port or tls://host:port"
+        )
     options = {}
     if credentials:
         user, colon, password = credentials.partition(":")

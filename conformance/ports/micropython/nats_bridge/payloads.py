@@ -6,9 +6,9 @@ from .errors import BridgeError
 
 
 def write(kind, value):
-    """The raw bytes of a value: `text` takes a str, `dictionary` what JSON can say, `jsontable` a list of dicts, every
-    other type bytes. A table is bytes that are Arrow already. Bytes are taken as they are for every type, once JSON
-    and UTF-8 in them are checked."""
+    """The raw bytes of a value: `text` takes a str, `dictionary` what JSON can say, `jsontable` a list of
+    dicts, every other type bytes. A table is bytes that are Arrow already. Bytes are taken as they are for
+    every type, once JSON and UTF-8 in them are checked."""
     if not kind:
         raise BridgeError("invalid_input", "TYPE-1", "a payload needs a type")
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -25,10 +25,16 @@ def write(kind, value):
         return raw
     if kind == "dictionary":
         return strict_json.dumps(value)
-    if kind == "jsontable" and isinstance(value, (list, tuple)) and all(isinstance(row, dict) for row in value):
+    if (
+        kind == "jsontable"
+        and isinstance(value, (list, tuple))
+        and all(isinstance(row, dict) for row in value)
+    ):
         return strict_json.dumps(value)
     if kind in TABLES:
-        raise BridgeError("invalid_input", "TYPE-6", "MicroPython has no Arrow: send a jsontable, or Arrow bytes")
+        raise BridgeError(
+            "invalid_input", "TYPE-6", "MicroPython has no Arrow: send a jsontable, or Arrow bytes"
+        )
     raise BridgeError("invalid_input", "TYPE-1", "a " + kind + " cannot be made of this value")
 
 

@@ -6,9 +6,10 @@ DEFAULT_THRESHOLD = {"camel": 1000000, "snake": 500000}  # PLAN-2
 
 
 def plan(items, threshold, max_payload, base_len, has_store):
-    """The transports of payloads given as `(size, direct_len, link_len)`: raw bytes, and the length of the payload's
-    object in the message inside (exact) or as a link (upper bound; `None`: it cannot be one). `max_payload` is
-    the server's (`None`: not known), `base_len` the length without the payloads and the commas between them."""
+    """The transports of payloads given as `(size, direct_len, link_len)`: raw bytes, and the length of the
+    payload's object in the message inside (exact) or as a link (upper bound; `None`: it cannot be one).
+    `max_payload` is the server's (`None`: not known), `base_len` the length without the payloads and the
+    commas between them."""
     links = [size >= threshold for size, _, _ in items]
     for (size, _, link_len), is_link in zip(items, links):
         if is_link and (not has_store or link_len is None):

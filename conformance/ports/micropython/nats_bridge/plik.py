@@ -25,10 +25,12 @@ class Upload:
 
 
 class Plik:
-    """A Plik by its base URL. Uploads are kept for `ttl` seconds, 24 hours unless told otherwise. `one_shot` deletes a
-    file at its first download, **even one that breaks off**."""
+    """A Plik by its base URL. Uploads are kept for `ttl` seconds, 24 hours unless told otherwise. `one_shot`
+    deletes a file at its first download, **even one that breaks off**."""
 
-    def __init__(self, server, ttl=KEPT_SECONDS, one_shot=False, ssl_context=None, deadlines=(5000, 30000, 300000)):
+    def __init__(
+        self, server, ttl=KEPT_SECONDS, one_shot=False, ssl_context=None, deadlines=(5000, 30000, 300000)
+    ):
         self.server, self.ssl_context, self.deadlines = base_url(server), ssl_context, deadlines
         self.lifetime = {"oneShot": True} if one_shot else {"ttl": ttl}
 
@@ -38,8 +40,8 @@ class Plik:
         return max(len(self.server), _MAX_DOMAIN) + len("/file/") + 2 * (_MAX_ID + 1) + len(name)
 
     def upload(self, dataname, data):
-        """Stores bytes, or an open binary file, which is read in pieces. Raises `BridgeError` of kind `store`; nothing
-        is left behind."""
+        """Stores bytes, or an open binary file, which is read in pieces. Raises `BridgeError` of kind
+        `store`; nothing is left behind."""
         body = strict_json.dumps(self.lifetime)
         headers = (("Content-Type", "application/json"), ("Content-Length", len(body)))
         created = read_created(self._ask("POST", "/upload", headers, (body,)), self.server)
@@ -48,14 +50,19 @@ class Plik:
         except BaseException:
             # The file may have arrived although its answer has not.
             try:
-                self._exchange("DELETE", "/upload/" + created.upload_id, (("X-UploadToken", created.token),)).close()
+                self._exchange(
+                    "DELETE", "/upload/" + created.upload_id, (("X-UploadToken", created.token),)
+                ).close()
             except BridgeError:
                 pass  # the failure that led here is the one to report
             raise
 
     def _add(self, created, dataname, data):
         size, boundary = data_len(data), "natsbridge-" + hexlify(os.urandom(16)).decode()
-        head = '--%s\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n' % (boundary, file_name(dataname))
+        head = '--%s\r\nContent-Disposition: form-data; name="file"; filename="%s"\r\n' % (
+            boundary,
+            file_name(dataname),
+        )
         head = (head + "Content-Type: application/octet-stream\r\n\r\n").encode()
         tail = ("\r\n--%s--\r\n" % boundary).encode()
         headers = (

@@ -36,7 +36,8 @@ class Link:
 
 
 def parse_link(text):
-    """Reads the `data` of a link payload; refuses what is no http or https URL, and what parsers disagree about."""
+    """Reads the `data` of a link payload; refuses what is no http or https URL, and what parsers disagree
+    about."""
     if len(text.encode()) > MAX_URL_LEN:
         raise _refused("POL-1", "it is too long")
     for char in text:
@@ -126,7 +127,8 @@ def encoded_segment(text):
 
 
 class Policy:
-    """What a receiver may fetch: the origins named here, such as `http://localhost:8080`, and nothing else."""
+    """What a receiver may fetch: the origins named here, such as `http://localhost:8080`, and nothing
+    else."""
 
     def __init__(self, origins=()):
         self.origins = set()
@@ -139,7 +141,9 @@ class Policy:
         except BridgeError as error:
             raise BridgeError("invalid_input", error.clause, "not an origin: " + error.message)
         if link.target != "/" or "?" in origin or "#" in origin:
-            raise BridgeError("invalid_input", "POL-4", "an origin is scheme, host and port: http://localhost:8080")
+            raise BridgeError(
+                "invalid_input", "POL-4", "an origin is scheme, host and port: http://localhost:8080"
+            )
         self.origins.add(link.origin)
 
     def check(self, link):

@@ -33,7 +33,8 @@ def is_retried(status):
 
 
 def retry_after(text):
-    """The header `Retry-After` in ms: seconds, or a date as in `Sun, 06 Nov 1994 08:49:37 GMT`; else `None`."""
+    """The header `Retry-After` in ms: seconds, or a date as in `Sun, 06 Nov 1994 08:49:37 GMT`; else
+    `None`."""
     text = (text or "").strip()
     if text and all(c in "0123456789" for c in text):
         return min(int(text[:12]), 10**9) * 1000

@@ -15,8 +15,8 @@ class Unreachable(Exception):
 class Stream:
     """Connects, or raises `Unreachable`. `silence_ms` bounds every wait, `total_ms` the whole.
 
-    `ssl_context` makes it TLS: an `ssl.SSLContext` with `verify_mode = ssl.CERT_REQUIRED` and the authorities that are
-    trusted. MicroPython verifies nothing by itself, so there is no default."""
+    `ssl_context` makes it TLS: an `ssl.SSLContext` with `verify_mode = ssl.CERT_REQUIRED` and the authorities
+    that are trusted. MicroPython verifies nothing by itself, so there is no default."""
 
     def __init__(self, host, port, connect_ms=5000, silence_ms=30000, total_ms=None, ssl_context=None):
         self._buffer = b""

@@ -27,8 +27,8 @@ def pieces(raw):
 def decode(text):
     """The bytes of a text, or a `BridgeError` whose offset counts from its start.
 
-    The runtime's decoder and encoder do the work: what comes back as it went in was well-formed. Only a text that does
-    not is looked at byte by byte."""
+    The runtime's decoder and encoder do the work: what comes back as it went in was well-formed. Only a text
+    that does not is looked at byte by byte."""
     body = text
     if body[-1:] == b"\n":
         body = body[: -2 if body[-2:-1] == b"\r" else -1]

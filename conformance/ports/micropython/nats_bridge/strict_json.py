@@ -1,5 +1,5 @@
-# Strict JSON (ENV-R1, ENV-R2, ENV-W3). MicroPython's own `json` takes much that is no JSON, makes invalid UTF-8 of
-# surrogate pairs, is quadratic in long strings and forgets the order of keys.
+# Strict JSON (ENV-R1, ENV-R2, ENV-W3). MicroPython's own `json` takes much that is no JSON, makes invalid
+# UTF-8 of surrogate pairs, is quadratic in long strings and forgets the order of keys.
 
 import math
 
@@ -39,7 +39,8 @@ class Reader:
         return value
 
     def value(self, at, depth, build=True, mapping=dict):
-        """The value at `at`, which is nested `depth` deep, and where it ends. Without `build` it is only checked.
+        """The value at `at`, which is nested `depth` deep, and where it ends. Without `build` it is only
+        checked.
 
         No recursion: MicroPython has little stack."""
         text = self.text
@@ -213,7 +214,8 @@ class Reader:
 
 
 def nearest_float(digits):
-    """The float nearest to a JSON number, half to even. The runtime's own `float` is only near for long numbers."""
+    """The float nearest to a JSON number, half to even. The runtime's own `float` is only near for long
+    numbers."""
     number, _, exponent = digits.lower().partition("e")
     whole, _, fraction = number.lstrip("-").partition(".")
     power = _bounded(exponent) - len(fraction)
@@ -280,13 +282,14 @@ def check_utf8(text, at, end, reader):
 
 
 def loads(text, kind="invalid_json", clause="TYPE-4", mapping=dict):
-    """The value of JSON text (bytes). With `collections.OrderedDict` as `mapping` the order of keys is kept."""
+    """The value of JSON text (bytes). With `collections.OrderedDict` as `mapping` the order of keys is
+    kept."""
     return Reader(text, kind, clause).document(True, mapping)
 
 
 def dumps(value):
-    """Compact JSON in raw UTF-8, as bytes (ENV-W2, ENV-W3, ENV-W7); refuses what JSON cannot say and what is nested
-    deeper than readers take. No recursion here either."""
+    """Compact JSON in raw UTF-8, as bytes (ENV-W2, ENV-W3, ENV-W7); refuses what JSON cannot say and what is
+    nested deeper than readers take. No recursion here either."""
     out = []
     open_ = []  # [iterator, closing bracket, whether an item has been written] of the containers around
     while True:

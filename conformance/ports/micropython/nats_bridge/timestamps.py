@@ -18,13 +18,20 @@ def unix_seconds():
 
 
 def write(unix_ms):
-    """`YYYY-MM-DDTHH:MM:SS.mmmZ`. Times before 1970 are written as 1970, those beyond the year 9999 as its end."""
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ`. Times before 1970 are written as 1970, those beyond the year 9999 as its
+    end."""
     unix_ms = min(max(unix_ms, 0), _LAST_MS)
     seconds, ms = unix_ms // 1000, unix_ms % 1000
     year, month, day = _date_of(seconds // 86400)
     second = seconds % 86400
     return "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ" % (
-        year, month, day, second // 3600, second // 60 % 60, second % 60, ms,
+        year,
+        month,
+        day,
+        second // 3600,
+        second // 60 % 60,
+        second % 60,
+        ms,
     )
 
 

@@ -44,8 +44,19 @@ def run(program, text="", arguments=()):
 class Codec(unittest.TestCase):
     def test_numbers_are_read_to_their_last_bit(self):
         rng = random.Random(5)
-        numbers = ["5e-324", "2.4703282292062327e-324", "2.4703282292062328e-324", "1.7976931348623157e308", "0.1",
-                   "9007199254740993.0", "9007199254740992.99999999999999999999", "1e23", "8.5e22", "-0.0", "1e-400"]
+        numbers = [
+            "5e-324",
+            "2.4703282292062327e-324",
+            "2.4703282292062328e-324",
+            "1.7976931348623157e308",
+            "0.1",
+            "9007199254740993.0",
+            "9007199254740992.99999999999999999999",
+            "1e23",
+            "8.5e22",
+            "-0.0",
+            "1e-400",
+        ]
         while len(numbers) < 1500:
             value = struct.unpack(">d", rng.randbytes(8))[0]
             if value == value and abs(value) != float("inf"):
@@ -55,7 +66,8 @@ class Codec(unittest.TestCase):
 import struct
 from nats_bridge import strict_json
 for line in sys.stdin:
-    print("".join("%02x" % byte for byte in struct.pack(">d", float(strict_json.loads(line.strip().encode())))))
+    print("".join("%02x" % byte for byte in struct.pack(">d",
+    float(strict_json.loads(line.strip().encode())))))
 """
         got = run(program, "\n".join(numbers) + "\n").split()
         self.assertEqual(got, [struct.pack(">d", float(number)).hex() for number in numbers])
@@ -126,7 +138,8 @@ client = Client(sys.argv[1])
 client.subscribe("small")
 for round in range(20):
     raw = bytes([round]) * 100000
-    smartsend("small", [("text", "Grüße 👋", "text"), ("raw", raw, "binary"), ("d", {"n": round}, "dictionary")],
+    smartsend("small", [("text", "Grüße 👋", "text"), ("raw", raw, "binary"), ("d", {"n": round},
+    "dictionary")],
               client=client)
     message = smartreceive(client.next_message(5000))
     text, data, values = [data for _, data, _ in message.payloads]
@@ -152,10 +165,14 @@ print(sent.payloads[0].transport, sent.payloads[0].size)
         upload, file = "u" * 16, f"/file/{'u' * 16}/f/x"
         TinyPlik.uploads[upload] = {"token": "t", "one_shot": False}
         TinyPlik.files[file] = (upload, bytes(8_000_000))
-        message = json.dumps({"payloads": [
-            {"type": "binary", "transport": "link", "data": self.store + file, "size": 8_000_000},
-            {"type": "text", "transport": "direct", "data": "QQ=="},
-        ]})
+        message = json.dumps(
+            {
+                "payloads": [
+                    {"type": "binary", "transport": "link", "data": self.store + file, "size": 8_000_000},
+                    {"type": "text", "transport": "direct", "data": "QQ=="},
+                ]
+            }
+        )
         program = """
 from nats_bridge import smartreceive
 message = smartreceive(sys.stdin.read(), allow_origins=[sys.argv[1]])

@@ -31,7 +31,8 @@ Data = Sequence[tuple[str, Any, str]]
 
 
 class Store(Protocol):
-    """Where links are kept. `Plik` is one. `url_bound` is the most bytes that a URL for this name can have."""
+    """Where links are kept. `Plik` is one. `url_bound` is the most bytes that a URL for this name can
+    have."""
 
     def url_bound(self, dataname: str) -> int: ...
     def upload(self, dataname: str, data: bytes | Path) -> Upload: ...
@@ -64,23 +65,25 @@ async def smartsend(
     broker_url: str | None = None,
     nats_reply: str = "",
 ) -> MessageEnvelope:
-    """Sends `(dataname, data, type)` payloads, each inside the message or, from `size_threshold` raw bytes on or where
-    the message would be too large for the server, by link.
+    """Sends `(dataname, data, type)` payloads, each inside the message or, from `size_threshold` raw bytes on
+    or where the message would be too large for the server, by link.
 
-    `size_threshold` is 1,000,000 unless given, 500,000 in the snake_case dialect. Links are uploaded to the Plik at
-    `fileserver_url` and kept for 24 hours; `plik_oneshot_upload` as `fileserver_upload_handler`, another function
-    `(fileserver_url, dataname, data) -> {"url": …}` or any `Store` takes its place; with `fileserver_url=None` there is
-    no store. `payload_metadata` gives metadata by dataname. `client` is a connected nats-py client; without one a
-    connection to `nats_url` is made for this message. `broker_url` is what the message says of the broker, its
-    credentials taken out; `nats_url`, unless a client was handed over. `nats_reply` is the NATS reply subject.
+    `size_threshold` is 1,000,000 unless given, 500,000 in the snake_case dialect. Links are uploaded to the
+    Plik at `fileserver_url` and kept for 24 hours; `plik_oneshot_upload` as `fileserver_upload_handler`,
+    another function `(fileserver_url, dataname, data) -> {"url": …}` or any `Store` takes its place; with
+    `fileserver_url=None` there is no store. `payload_metadata` gives metadata by dataname. `client` is a
+    connected nats-py client; without one a connection to `nats_url` is made for this message. `broker_url` is
+    what the message says of the broker, its credentials taken out; `nats_url`, unless a client was handed
+    over. `nats_reply` is the NATS reply subject.
 
-    Returns the envelope as it was sent: `envelope.payloads[0].data` is the URL of a link. Raises `BridgeError`; before
-    the message is handed to the NATS client the uploads are taken back, afterwards they are left to their lifetime.
+    Returns the envelope as it was sent: `envelope.payloads[0].data` is the URL of a link. Raises
+    `BridgeError`; before the message is handed to the NATS client the uploads are taken back, afterwards they
+    are left to their lifetime.
     """
     subjects.check_publish(subject)
     if nats_reply:
         subjects.check_publish(nats_reply)
-    fields = {
+    fields: dict[str, Any] = {
         "correlation_id": correlation_id or str(uuid.uuid4()),
         "msg_id": msg_id or str(uuid.uuid4()),
         "timestamp": timestamps.now(),
@@ -92,27 +95,28 @@ async def smartsend(
         "receiver_id": receiver_id,
         "reply_to": reply_to,
         "reply_to_msg_id": reply_to_msg_id,
-        "broker_url": without_credentials(nats_url if broker_url is None and client is None else broker_url or ""),
+        "broker_url": without_credentials(
+            nats_url if broker_url is None and client is None else broker_url or ""
+        ),
     }
     draft = MessageEnvelope(**fields, metadata=dict(metadata or {}), dialect=dialect)
     contents = _contents(data, payload_metadata or {})
     store = _store(fileserver_upload_handler, fileserver_url)
     threshold = plan.DEFAULT_THRESHOLD[dialect] if size_threshold is None else size_threshold
-    own = client is None
-    if own:
-        client = await connect(nats_url)
+    connection = client or await connect(nats_url)
     try:
-        body, undo = await asyncio.to_thread(_prepare, draft, contents, store, threshold, client.max_payload)
+        limit = connection.max_payload
+        body, undo = await asyncio.to_thread(_prepare, draft, contents, store, threshold, limit)
         try:
-            if not client.is_connected:
+            if not connection.is_connected:
                 raise BridgeError("timeout", "LINK-6", "there is no connection to the NATS server")
         except BaseException:
             await asyncio.to_thread(undo)
             raise
-        await _publish(client, subject, body, nats_reply, own)
+        await _publish(connection, subject, body, nats_reply, wait=client is None)
     finally:
-        if own:
-            await client.close()
+        if client is None:
+            await connection.close()
     return draft
 
 
@@ -142,19 +146,24 @@ async def connect(nats_url: str = NATS_URL) -> Client:
             return await nats.connect(nats_url, connect_timeout=5, error_cb=heard, **options)
     except (OSError, nats.errors.Error, asyncio.TimeoutError) as error:
         where = without_credentials(nats_url)
-        raise BridgeError("timeout", "FACADE-1", f"no connection to {where}: {type(error).__name__}") from None
+        raise BridgeError(
+            "timeout", "FACADE-1", f"no connection to {where}: {type(error).__name__}"
+        ) from None
 
 
 async def flush(client: Client) -> None:
     """Returns once the server has taken all that was published and subscribed.
 
-    nats-py's own `flush` writes its PING past what still waits for its flusher task, so that the answer proves nothing
-    of that. While the first answer was on its way the task has run, so the second PING is behind everything."""
+    nats-py's own `flush` writes its PING past what still waits for its flusher task, so that the answer
+    proves nothing of that. While the first answer was on its way the task has run, so the second PING is
+    behind everything."""
     await client.flush()
     await client.flush()
 
 
-def _contents(data: Data, metadata: Mapping[str, Mapping[str, Any]]) -> list[tuple[MessagePayload, bytes | Path]]:
+def _contents(
+    data: Data, metadata: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[MessagePayload, bytes | Path]]:
     """The payloads without their data, and their raw bytes."""
     if isinstance(data, (str, bytes)) or not all(len(entry) == 3 for entry in data):
         raise BridgeError("invalid_input", "FACADE-1", "give a list of (dataname, data, type)")
@@ -178,23 +187,27 @@ def _prepare(
     """Plans, uploads and encodes: the message's bytes, and what takes the uploads back."""
     transports = plan.plan(
         [_sizes(draft.dialect, payload, store) for payload, _ in contents],
-        threshold=threshold, max_payload=max_payload, base_len=len(encode(draft)), has_store=store is not None,
+        threshold=threshold,
+        max_payload=max_payload,
+        base_len=len(encode(draft)),
+        has_store=store is not None,
     )
-    uploads: list[Upload] = []
+    uploads: list[tuple[Store, Upload]] = []
 
     def undo() -> None:
-        for upload in uploads:
+        for holder, upload in uploads:
             try:
-                store.delete(upload)
+                holder.delete(upload)
             except BridgeError:
                 pass  # its lifetime will end it, and the failure that led here is the one to report
 
     try:
         for (payload, raw), transport in zip(contents, transports):
             payload.transport = transport
-            if transport == "link":
-                uploads.append(store.upload(payload.dataname, raw))
-                _link_to(payload, uploads[-1])
+            if transport == "link" and store:
+                upload = store.upload(payload.dataname, raw)
+                uploads.append((store, upload))
+                _link_to(payload, upload)
             else:
                 payload.encoding = "base64"
                 payload.data = raw.read_bytes() if isinstance(raw, Path) else raw
@@ -203,8 +216,11 @@ def _prepare(
         body = encode(draft)
         if max_payload is not None and len(body) > max_payload:  # PLAN-7
             raise BridgeError(
-                "too_large", "PLAN-7", f"the message has {len(body)} bytes, the server takes {max_payload}",
-                needed=len(body), limit=max_payload,
+                "too_large",
+                "PLAN-7",
+                f"the message has {len(body)} bytes, the server takes {max_payload}",
+                needed=len(body),
+                limit=max_payload,
             )
     except BaseException:
         undo()
@@ -213,7 +229,8 @@ def _prepare(
 
 
 def _sizes(dialect: Dialect, payload: MessagePayload, store: Store | None) -> plan.Item:
-    direct_len = entry_len(dialect, payload, -(-payload.size // 3) * 4)
+    size = payload.size or 0
+    direct_len = entry_len(dialect, payload, -(-size // 3) * 4)
     link_len = None
     if store:
         digests = {**payload.metadata, "sha256": "0" * 64, "expiresAt": timestamps.write(0)}
@@ -221,7 +238,7 @@ def _sizes(dialect: Dialect, payload: MessagePayload, store: Store | None) -> pl
             payload.id, payload.dataname, payload.type, "link", "none", payload.size, metadata=digests
         )
         link_len = entry_len(dialect, as_link, store.url_bound(payload.dataname))
-    return plan.Item(payload.size, direct_len, link_len)
+    return plan.Item(size, direct_len, link_len)
 
 
 def _link_to(payload: MessagePayload, upload: Upload) -> None:
@@ -296,12 +313,13 @@ def _store(handler: Any, fileserver_url: str | None) -> Store | None:
 class ReceivedPayload:
     """One payload, verified and read by its type; unpacks as `(dataname, data, type)`.
 
-    Where it could not be had, `error` says why, and asking for `data` raises that. `wire` is the payload as the message
-    has it, `raw` its raw bytes, `notes` what is odd but no error.
+    Where it could not be had, `error` says why, and asking for `data` raises that. `wire` is the payload as
+    the message has it, `raw` its raw bytes, `notes` what is odd but no error.
     """
 
     def __init__(self, wire: MessagePayload) -> None:
-        self.wire, self.raw, self.error = wire, None, wire.error
+        self.wire, self.error = wire, wire.error
+        self.raw: bytes | None = None
         self._value: Any = None
         self.dataname, self.type, self.notes = wire.dataname, wire.type, wire.notes
 
@@ -320,7 +338,8 @@ class ReceivedPayload:
 
 
 class ReceivedMessage:
-    """A message with its fields as attributes (`msg_id`, `reply_to`, …), `metadata`, `dialect`, and `payloads`."""
+    """A message with its fields as attributes (`msg_id`, `reply_to`, …), `metadata`, `dialect`, and
+    `payloads`."""
 
     def __init__(self, envelope: MessageEnvelope, nats_reply: str) -> None:
         self.envelope, self.nats_reply = envelope, nats_reply
@@ -342,16 +361,18 @@ async def smartreceive(
     allow_origins: Iterable[str] = (FILESERVER_URL,),
     download: Download | None = None,
 ) -> ReceivedMessage:
-    """Reads a NATS message, its bytes or its JSON text, fetches its links and reads every payload by its type.
+    """Reads a NATS message, its bytes or its JSON text, fetches its links and reads every payload by its
+    type.
 
         message = await smartreceive(msg)
         for dataname, data, type in message.payloads:
             ...
 
-    Only links to `allow_origins` are fetched. Delays are in ms. `download`, a `Download` of your own, replaces these
-    options; a `fileserver_download_handler(url, max_retries, base_delay, max_delay, correlation_id)` replaces the
-    fetching itself, and answers for what it fetches from; sizes and digests are checked behind it all the same.
-    Raises `BridgeError` for a message that cannot be read; a payload that cannot be had fails alone.
+    Only links to `allow_origins` are fetched. Delays are in ms. `download`, a `Download` of your own,
+    replaces these options; a `fileserver_download_handler(url, max_retries, base_delay, max_delay,
+    correlation_id)` replaces the fetching itself, and answers for what it fetches from; sizes and digests are
+    checked behind it all the same. Raises `BridgeError` for a message that cannot be read; a payload that
+    cannot be had fails alone.
     """
     body, nats_reply = _body(msg)
     received = ReceivedMessage(decode(body), nats_reply)
@@ -360,7 +381,8 @@ async def smartreceive(
         if payload.error:
             continue
         try:
-            if payload.wire.transport == "direct":
+            raw: bytes | bytearray
+            if isinstance(payload.wire.data, bytes):
                 raw = payload.wire.data
             elif fileserver_download_handler:
                 answer = fileserver_download_handler(
@@ -373,7 +395,7 @@ async def smartreceive(
                     raise BridgeError("cut_short", "VER-7", f"the download is cut short: {error}") from None
             else:
                 raw = await asyncio.to_thread(fetch, payload.wire)
-            payload.read(raw)
+            payload.read(bytes(raw))
         except BridgeError as error:
             payload.error = error
     return received
@@ -402,7 +424,9 @@ async def request(client: Client, subject: str, data: Data, *, timeout: float = 
     subscription = await client.subscribe(inbox, cb=queue.put)
     try:
         options.setdefault("msg_purpose", "request")
-        sent = await smartsend(subject, data, client=client, nats_reply=inbox, **{**options, "reply_to": inbox})
+        sent = await smartsend(
+            subject, data, client=client, nats_reply=inbox, **{**options, "reply_to": inbox}
+        )
         async with asyncio.timeout(timeout):
             while True:
                 message = await queue.get()
@@ -425,8 +449,8 @@ def _answers(sent: MessageEnvelope, body: bytes) -> bool:
 
 
 async def reply(client: Client, received: ReceivedMessage, data: Data, **options: Any) -> MessageEnvelope:
-    """Answers a received request, to where it asks for it. `options` are those of `smartsend` and win over what the
-    request decides. Raises `BridgeError` of kind `invalid_subject` where no reply can be given."""
+    """Answers a received request, to where it asks for it. `options` are those of `smartsend` and win over
+    what the request decides. Raises `BridgeError` of kind `invalid_subject` where no reply can be given."""
     subject = replies.reply_subject(received.envelope, received.nats_reply)
     if subject is None:
         raise BridgeError("invalid_subject", "REQ-2", "the request names no subject to answer to")

@@ -1,4 +1,5 @@
-"""Fetching what is behind a link: policy, retries, and proof that the bytes are whole (SPEC.md sections 8, 10 to 12)."""
+"""Fetching what is behind a link: policy, retries, and proof that the bytes are whole (SPEC.md sections 8, 10
+to 12)."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ CEILING = 1 << 30  # chosen
 class Download:
     """Fetches links with retries and checks what came. One object may serve many downloads.
 
-    Delays are in ms. `ceiling` bounds one file, in bytes; `require_proof` refuses links that carry neither a usable
-    digest nor a size (VER-6). `seed` makes the waits repeatable; leave it out in production.
+    Delays are in ms. `ceiling` bounds one file, in bytes; `require_proof` refuses links that carry neither a
+    usable digest nor a size (VER-6). `seed` makes the waits repeatable; leave it out in production.
     """
 
     policy: Policy
@@ -48,13 +49,16 @@ class Download:
                 if retry > self.max_retries:
                     raise again.error from None
                 wait = retries.delay(
-                    retry, base_delay=self.base_delay, max_delay=self.max_delay,
-                    seed=self.seed, retry_after=again.retry_after,
+                    retry,
+                    base_delay=self.base_delay,
+                    max_delay=self.max_delay,
+                    seed=self.seed,
+                    retry_after=again.retry_after,
                 )
             self.sleep(wait / 1000)
 
     def _once(self, payload: MessagePayload) -> bytes:
-        link = parse_link(payload.data)
+        link = parse_link(str(payload.data))
         self.policy.check(link)
         try:
             with Exchange("GET", link, policy=self.policy, deadlines=self.deadlines) as answer:
@@ -75,7 +79,9 @@ class Download:
         if status != 200:
             raise BridgeError("link_failed", "LINK-7", f"the file server answers {status}")
         if (answer.header("Content-Encoding") or "identity").strip().lower() != "identity":
-            raise BridgeError("link_failed", "LINK-7", "the file has a Content-Encoding that nobody asked for")
+            raise BridgeError(
+                "link_failed", "LINK-7", "the file has a Content-Encoding that nobody asked for"
+            )
 
     def _verified(self, payload: MessagePayload, answer: Exchange) -> bytes:
         """VER-3 to VER-7. A digest decides; without one the size does; with neither HTTP alone."""

@@ -32,7 +32,7 @@ FIELDS = {
 TYPE_KEY = {"camel": "type", "snake": "payload_type"}
 
 # Spelling -> (field, the dialect that it speaks for, or None).
-MESSAGE_KEYS: dict[str, tuple[str, str | None]] = {
+MESSAGE_KEYS: dict[str, tuple[str, Dialect | None]] = {
     "metadata": ("metadata", None),
     "payloads": ("payloads", None),
     "BrokerURL": ("broker_url", "camel"),
@@ -41,7 +41,7 @@ for _snake, _camel in FIELDS.items():
     _shared = _snake == _camel
     MESSAGE_KEYS[_camel] = (_snake, None if _shared else "camel")
     MESSAGE_KEYS[_snake] = (_snake, None if _shared else "snake")
-PAYLOAD_KEYS: dict[str, tuple[str, str | None]] = {
+PAYLOAD_KEYS: dict[str, tuple[str, Dialect | None]] = {
     key: (key, None) for key in "id dataname transport encoding size data metadata".split()
 }
 PAYLOAD_KEYS["type"] = ("type", "camel")
@@ -52,6 +52,7 @@ MAX_SIZE = 2**63 - 1
 MAX_MESSAGE_LEN = 64 * 1024 * 1024  # chosen; NATS itself allows no more than that
 MAX_PAYLOADS = 4096  # chosen
 JSON_SPACE = " \t\n\r"
+_NUMBER = re.compile(r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?")
 _URL = re.compile(r"https?://[^/?#]", re.I)
 
 
@@ -125,7 +126,9 @@ def decode(
     b'ABC'
     """
     if len(body) > max_message_len:
-        raise BridgeError("limit", "ENV-1", "the message is too long", needed=len(body), limit=max_message_len)
+        raise BridgeError(
+            "limit", "ENV-1", "the message is too long", needed=len(body), limit=max_message_len
+        )
     root = parse(body)
     if root.kind != "object":
         raise BridgeError("malformed", "ENV-1", "the message is not an object", root.start)
@@ -138,8 +141,12 @@ def decode(
         raise BridgeError("malformed", "ENV-R7", "payloads is not an array", listed.start)
     if len(listed.held) > max_payloads:
         raise BridgeError(
-            "limit", "ENV-3", "too many payloads", listed.held[max_payloads].start,
-            needed=len(listed.held), limit=max_payloads,
+            "limit",
+            "ENV-3",
+            "too many payloads",
+            listed.held[max_payloads].start,
+            needed=len(listed.held),
+            limit=max_payloads,
         )
     envelope = MessageEnvelope()
     for name in FIELDS:
@@ -154,7 +161,7 @@ def decode(
     return envelope
 
 
-def _known(value: Value, table: dict) -> tuple[dict[str, Value], tuple[int, str] | None]:
+def _known(value: Value, table: dict) -> tuple[dict[str, Value], tuple[int, Dialect] | None]:
     """The known members by field, and (offset, dialect) of the first key that tells."""
     members: dict[str, Value] = {}
     spoke = None
@@ -187,8 +194,9 @@ def _metadata(value: Value | None, body: bytes, kind: str) -> dict[str, Any]:
 
 
 class Metadata(dict):
-    """Metadata as values. An entry that cannot be one, because a number in it overflows a double, is left out, fails
-    only who asks for it by name (TYPE-4), and is still in `text`, which is the exact JSON of the message."""
+    """Metadata as values. An entry that cannot be one, because a number in it overflows a double, is left
+    out, fails only who asks for it by name (TYPE-4), and is still in `text`, which is the exact JSON of the
+    message."""
 
     def __init__(self, value: Value, body: bytes) -> None:
         super().__init__()
@@ -223,8 +231,8 @@ def _payload(item: Value, keys: dict[str, Value], body: bytes) -> MessagePayload
         if payload.transport not in ("direct", "link"):
             raise BridgeError(kind, "ENV-R8", "unknown transport", keys["transport"].start)
         payload.data = _data(payload, keys.get("data"), item, body)
-        if payload.transport == "direct":
-            verify_direct(payload)
+        if isinstance(payload.data, bytes):
+            verify_direct(payload, payload.data)
     except BridgeError as error:
         payload.data, payload.error = None, error
     return payload
@@ -255,7 +263,7 @@ def _data(payload: MessagePayload, value: Value | None, item: Value, body: bytes
         return strict_base64.decode(value.held.encode())
     except BridgeError as error:
         error.data_offset = error.offset
-        error.offset = _source_offset(body, value, error.offset)
+        error.offset = _source_offset(body, value, error.offset or 0)
         raise
 
 
@@ -280,9 +288,9 @@ def _size(value: Value | None) -> int | None:
         return None
     if value.kind != "number":
         raise BridgeError("invalid_payload", "ENV-R7", "size is not a number", value.start)
-    sign, whole, fraction, exponent = re.fullmatch(
-        r"(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?", value.held
-    ).groups()
+    number = _NUMBER.fullmatch(value.held)
+    assert number is not None  # the parser took it for a number
+    sign, whole, fraction, exponent = number.groups()
     fraction = fraction or ""
     digits = (whole + fraction).lstrip("0")
     if not digits:
@@ -309,9 +317,8 @@ def _bounded(exponent: str | None) -> int:
 # --- verifying -----------------------------------------------------------------------------
 
 
-def verify_direct(payload: MessagePayload) -> None:
+def verify_direct(payload: MessagePayload, raw: bytes) -> None:
     """VER-2 and VER-5: checks the digest; a wrong size is a note."""
-    raw = payload.data
     if payload.sha256 and hashlib.sha256(raw).hexdigest() != payload.sha256:
         raise BridgeError("digest_mismatch", "VER-5", "the digest does not match")
     if payload.sha256 is None and "sha256" in payload.metadata:
@@ -360,7 +367,7 @@ def encode(envelope: MessageEnvelope) -> bytes:
     Raises `BridgeError` of kind `invalid_input` for what the format cannot say.
     """
     camel = envelope.dialect == "camel"
-    head = {FIELDS[name] if camel else name: text for name, text in envelope.fields.items()}
+    head: dict[str, Any] = {FIELDS[name] if camel else name: text for name, text in envelope.fields.items()}
     head["metadata"] = envelope.metadata
     entries = []
     for payload in envelope.payloads:

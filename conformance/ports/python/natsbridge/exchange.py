@@ -1,4 +1,5 @@
-"""One HTTP request: to a checked address, with deadlines, without redirects, retries, proxies or decoding (POL-6)."""
+"""One HTTP request: to a checked address, with deadlines, without redirects, retries, proxies or decoding
+(POL-6)."""
 
 from __future__ import annotations
 
@@ -113,7 +114,7 @@ def _connect(link: Link, policy: Policy | None, deadlines: Deadlines) -> socket.
     """Resolves the host once, checks what came out, and connects to that and to nothing else."""
     found = socket.getaddrinfo(link.host.strip("[]"), link.port, type=socket.SOCK_STREAM)
     if policy and not policy.check(link):
-        policy.check_addresses(link, [address[0] for *_, address in found])
+        policy.check_addresses(link, [str(address[0]) for *_, address in found])
     deadline = time.monotonic() + deadlines.connect
     failure: OSError = OSError("no address")
     for family, kind, protocol, _, address in found:

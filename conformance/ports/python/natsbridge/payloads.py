@@ -15,9 +15,10 @@ BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
 def write(kind: str, value: Any) -> bytes | Path:
-    """The raw bytes of a value: `text` takes a str, `dictionary` what JSON can say, `jsontable` a list of dicts, a table
-    also a `pyarrow.Table`, a `RecordBatch` or a pandas `DataFrame`, every other type bytes. For all types bytes are
-    taken as they are (JSON is checked), and a `Path` of a file is taken for its content.
+    """The raw bytes of a value: `text` takes a str, `dictionary` what JSON can say, `jsontable` a list of
+    dicts, a table also a `pyarrow.Table`, a `RecordBatch` or a pandas `DataFrame`, every other type bytes.
+    For all types bytes are taken as they are (JSON is checked), and a `Path` of a file is taken for its
+    content.
 
     >>> write("dictionary", {"pins": [4, 7]})
     b'{"pins":[4,7]}'
@@ -35,10 +36,16 @@ def write(kind: str, value: Any) -> bytes | Path:
         try:
             return value.encode()
         except UnicodeEncodeError as error:
-            raise BridgeError("invalid_input", "TYPE-1", f"the text cannot be UTF-8: {error.reason}") from None
+            raise BridgeError(
+                "invalid_input", "TYPE-1", f"the text cannot be UTF-8: {error.reason}"
+            ) from None
     if kind == "dictionary":
         return compact(value).encode()
-    if kind == "jsontable" and isinstance(value, (list, tuple)) and all(isinstance(row, dict) for row in value):
+    if (
+        kind == "jsontable"
+        and isinstance(value, (list, tuple))
+        and all(isinstance(row, dict) for row in value)
+    ):
         return compact(value).encode()
     if kind in TABLES:
         return tables.write(value)
@@ -85,4 +92,6 @@ def _readable(kind: str, raw: bytes) -> None:
     try:
         read(kind, raw)
     except BridgeError as error:
-        raise BridgeError("invalid_input", error.clause, f"the bytes are no {kind}: {error}", error.offset) from None
+        raise BridgeError(
+            "invalid_input", error.clause, f"the bytes are no {kind}: {error}", error.offset
+        ) from None

@@ -25,9 +25,9 @@ def plan(
 ) -> list[Literal["direct", "link"]]:
     """The transport of every payload.
 
-    `max_payload` is the limit that the server announced (`None`: not known), `base_len` the length of the message
-    without its payloads' objects and the commas between them, NATS headers included. Raises `BridgeError`
-    of kind `no_store` or `too_large` with `needed` and `limit`; nothing has been sent then.
+    `max_payload` is the limit that the server announced (`None`: not known), `base_len` the length of the
+    message without its payloads' objects and the commas between them, NATS headers included. Raises
+    `BridgeError` of kind `no_store` or `too_large` with `needed` and `limit`; nothing has been sent then.
 
     >>> items = [Item(5, 180, 400), Item(900_000, 1_200_180, 400)]
     >>> plan(items, threshold=1_000_000, max_payload=1_048_576, base_len=500, has_store=True)
@@ -37,16 +37,23 @@ def plan(
     for index in sorted(links):
         if not has_store or items[index].link_len is None:
             raise BridgeError(
-                "no_store", "PLAN-6", "a payload reaches the link threshold and there is no store for it",
-                needed=items[index].size, limit=threshold,
+                "no_store",
+                "PLAN-6",
+                "a payload reaches the link threshold and there is no store for it",
+                needed=items[index].size,
+                limit=threshold,
             )
     needed = base_len + max(0, len(items) - 1)
-    needed += sum(item.link_len if index in links else item.direct_len for index, item in enumerate(items))
+    for index, item in enumerate(items):
+        needed += item.link_len or 0 if index in links else item.direct_len
     if max_payload is not None and needed > max_payload:
         saved = [
             (item.direct_len - item.link_len, index)
             for index, item in enumerate(items)
-            if has_store and index not in links and item.link_len is not None and item.direct_len > item.link_len
+            if has_store
+            and index not in links
+            and item.link_len is not None
+            and item.direct_len > item.link_len
         ]
         for saving, index in sorted(saved, key=lambda entry: -entry[0]):  # stable: the first of equals first
             if needed <= max_payload:
@@ -55,7 +62,10 @@ def plan(
             needed -= saving
         if needed > max_payload:
             raise BridgeError(
-                "too_large", "PLAN-5", f"the message needs {needed} bytes, the server takes {max_payload}",
-                needed=needed, limit=max_payload,
+                "too_large",
+                "PLAN-5",
+                f"the message needs {needed} bytes, the server takes {max_payload}",
+                needed=needed,
+                limit=max_payload,
             )
     return ["link" if index in links else "direct" for index in range(len(items))]

@@ -46,7 +46,12 @@ class Plik:
     """
 
     def __init__(
-        self, server: str, *, ttl: int = KEPT_SECONDS, one_shot: bool = False, deadlines: Deadlines = Deadlines()
+        self,
+        server: str,
+        *,
+        ttl: int = KEPT_SECONDS,
+        one_shot: bool = False,
+        deadlines: Deadlines = Deadlines(),
     ) -> None:
         self.server = base_url(server)
         self.lifetime = {"oneShot": True} if one_shot else {"ttl": ttl}
@@ -58,7 +63,8 @@ class Plik:
         return max(len(self.server), _MAX_DOMAIN) + len("/file/") + 2 * (_MAX_ID + 1) + len(name)
 
     def upload(self, dataname: str, data: bytes | Path) -> Upload:
-        """Stores bytes, or a file, which is streamed. Raises `BridgeError` of kind `store`; nothing is left behind."""
+        """Stores bytes, or a file, which is streamed. Raises `BridgeError` of kind `store`; nothing is left
+        behind."""
         body = json.dumps(self.lifetime).encode()
         headers = {"Content-Type": "application/json", "Content-Length": str(len(body))}
         created = read_created(self._ask("POST", "/upload", headers, body), self.server)
@@ -93,8 +99,13 @@ class Plik:
         if added.size != size:
             raise BridgeError("store", "LINK-3", f"the store kept {added.size} bytes instead of {size}")
         return Upload(
-            link_of(created, added), hasher.hexdigest(), 200,
-            created.upload_id, added.file_id, created.token, created.expires_at,
+            link_of(created, added),
+            hasher.hexdigest(),
+            200,
+            created.upload_id,
+            added.file_id,
+            created.token,
+            created.expires_at,
         )
 
     def delete(self, upload: Upload) -> None:
@@ -207,7 +218,12 @@ def read_added(answer: bytes) -> Added:
     told = _object(answer)
     name, size = told.get("fileName"), told.get("fileSize")
     # A path that servers clean up cannot be fetched.
-    if not isinstance(name, str) or name in ("", ".", "..") or "/" in name or re.search(r"[\ud800-\udfff]", name):
+    if (
+        not isinstance(name, str)
+        or name in ("", ".", "..")
+        or "/" in name
+        or re.search(r"[\ud800-\udfff]", name)
+    ):
         raise _nonsense("there is no usable fileName")
     return Added(_id(told), name, size if isinstance(size, int) and not isinstance(size, bool) else None)
 

@@ -43,8 +43,9 @@ class Link:
 
 
 def parse_link(text: str) -> Link:
-    """Reads the `data` of a link payload; refuses what is no http or https URL, and what parsers disagree about (user
-    info, backslashes, control characters, odd spellings of addresses). Spaces and raw UTF-8 are encoded.
+    """Reads the `data` of a link payload; refuses what is no http or https URL, and what parsers disagree
+    about (user info, backslashes, control characters, odd spellings of addresses). Spaces and raw UTF-8 are
+    encoded.
 
     >>> parse_link("http://Files:8080/my report.pdf").url
     'http://files:8080/my%20report.pdf'
@@ -70,10 +71,8 @@ def parse_link(text: str) -> Link:
 def _host_and_port(authority: str) -> tuple[str, str]:
     if authority.startswith("["):
         match = re.fullmatch(r"(\[([0-9A-Fa-f:.]+)\])(?::([0-9]*))?", authority)
-        try:
-            ipaddress.IPv6Address(match[2] if match else "")
-        except ValueError:
-            raise _refused("POL-1", "its IPv6 address is not valid") from None
+        if not match or not _is_ipv6(match[2]):
+            raise _refused("POL-1", "its IPv6 address is not valid")
         return match[1], match[3] or ""
     match = re.fullmatch(r"([^:]*)(?::([0-9]*))?", authority)
     if not match or not _HOST.fullmatch(match[1]) or len(match[1]) > 253:
@@ -85,8 +84,18 @@ def _host_and_port(authority: str) -> tuple[str, str]:
         try:
             ipaddress.IPv4Address(host)
         except ValueError:
-            raise _refused("POL-1", "its host looks like an IPv4 address but is not four decimal numbers") from None
+            raise _refused(
+                "POL-1", "its host looks like an IPv4 address but is not four decimal numbers"
+            ) from None
     return host, match[2] or ""
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _encoded(target: str) -> str:
@@ -104,9 +113,9 @@ def _encoded(target: str) -> str:
 class Policy:
     """What a receiver may fetch. Nothing, until something is allowed.
 
-    `origins` are allowed by name, as in `http://localhost:8080`, and may resolve to any address. `domains` (each with
-    its subdomains) and `any_host` are wider: with them, addresses that are not public stay refused unless
-    `allow_private` is set too, and the address that was checked is the one connected to.
+    `origins` are allowed by name, as in `http://localhost:8080`, and may resolve to any address. `domains`
+    (each with its subdomains) and `any_host` are wider: with them, addresses that are not public stay refused
+    unless `allow_private` is set too, and the address that was checked is the one connected to.
     """
 
     origins: Iterable[str] = ()
@@ -128,14 +137,19 @@ class Policy:
         if self.any_host or any(link.host == d or link.host.endswith("." + d) for d in self._domains):
             return self.allow_private
         origin = f"{link.scheme}://{link.host}:{link.port}"
-        raise _refused("POL-2", f"{origin} is not allowed; if it is trusted, allow it with allow_origins=[{origin!r}]")
+        raise _refused(
+            "POL-2", f"{origin} is not allowed; if it is trusted, allow it with allow_origins=[{origin!r}]"
+        )
 
     def check_addresses(self, link: Link, addresses: Iterable[str]) -> None:
         """POL-3, for a link that `check` did not free: every address that its host has must be public."""
         for address in addresses:
             if not is_public(address):
-                raise _refused("POL-3", f"{link.scheme}://{link.host} is at an address that is not public; "
-                               "allow it with allow_private=True")
+                raise _refused(
+                    "POL-3",
+                    f"{link.scheme}://{link.host} is at an address that is not public; "
+                    "allow it with allow_private=True",
+                )
 
 
 def is_public(address: str) -> bool:
@@ -162,7 +176,9 @@ def _origin(text: str) -> tuple[str, str, int]:
     except BridgeError as error:
         raise BridgeError("invalid_input", error.clause, f"not an origin: {error}") from None
     if link.target != "/" or "#" in text or "?" in text:
-        raise BridgeError("invalid_input", "POL-4", "an origin is scheme, host and port: http://localhost:8080")
+        raise BridgeError(
+            "invalid_input", "POL-4", "an origin is scheme, host and port: http://localhost:8080"
+        )
     return link.origin
 
 

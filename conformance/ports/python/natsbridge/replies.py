@@ -6,7 +6,8 @@ from .envelope import MessageEnvelope
 
 
 def reply_subject(request: MessageEnvelope, nats_reply: str | None) -> str | None:
-    """REQ-2: the NATS reply subject, else the envelope's; `None` where the message asks for no reply that could be given."""
+    """REQ-2: the NATS reply subject, else the envelope's; `None` where the message asks for no reply that
+    could be given."""
     if nats_reply and not nats_reply.startswith("$JS.ACK."):
         subject = nats_reply
     else:

@@ -18,8 +18,8 @@ def delay(
     seed: int | None = None,
     retry_after: float | None = None,
 ) -> float:
-    """The wait in ms before a retry, counted from 1. The same seed gives the same wait; `retry_after` is what the
-    server asked for, in ms.
+    """The wait in ms before a retry, counted from 1. The same seed gives the same wait; `retry_after` is what
+    the server asked for, in ms.
 
     >>> 200 <= delay(3) <= 400
     True

@@ -18,6 +18,13 @@ _TO_STANDARD = bytes.maketrans(b"-_", b"+/")
 _BODY, _PAD, _PADDED, _CR, _END = range(5)
 
 
+def _run(pattern: re.Pattern[bytes], text: bytes) -> bytes:
+    """What `text` begins with, maybe nothing."""
+    run = pattern.match(text)
+    assert run is not None  # the patterns that come here match nothing as well
+    return run.group()
+
+
 def encode(raw: bytes) -> bytes:
     """Standard alphabet, padded, no line breaks (B64-1)."""
     return base64.b64encode(raw)
@@ -63,7 +70,7 @@ class Decoder:
         """The bytes of all whole groups of four symbols."""
         if self._state != _BODY:
             return self._ending(piece)
-        symbols = _SYMBOLS.match(piece).group()  # always matches
+        symbols = _run(_SYMBOLS, piece)
         self._one_alphabet(symbols)
         self._offset += len(symbols)
         rest = piece[len(symbols) :]
@@ -82,7 +89,7 @@ class Decoder:
         return self._flush()
 
     def _one_alphabet(self, symbols: bytes) -> None:
-        if len(_PLAIN.match(symbols).group()) == len(symbols):
+        if len(_run(_PLAIN, symbols)) == len(symbols):
             return
         none = len(symbols)
         first = {

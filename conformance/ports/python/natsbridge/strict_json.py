@@ -32,7 +32,9 @@ class Value:
         self.kind, self.start, self.end, self.held = kind, start, end, held
 
 
-def parse(text: bytes, kind: str = "malformed", clause: str = "ENV-R1", depth_clause: str = "ENV-R2") -> Value:
+def parse(
+    text: bytes, kind: str = "malformed", clause: str = "ENV-R1", depth_clause: str = "ENV-R2"
+) -> Value:
     """The one value that `text` is, or a `BridgeError` of the given kind."""
     try:
         text.decode("utf-8")
@@ -51,10 +53,8 @@ def to_python(value: Value) -> Any:
     if value.kind != "number":
         return value.held
     digits = value.held
-    if not any(c in digits for c in ".eE") and len(digits) <= 20:
-        number = int(digits)
-        if I64_MIN <= number <= U64_MAX:
-            return number
+    if not any(c in digits for c in ".eE") and len(digits) <= 20 and I64_MIN <= int(digits) <= U64_MAX:
+        return int(digits)
     number = float(digits)
     if math.isinf(number):
         raise BridgeError("invalid_json", "TYPE-4", "a number overflows a double", value.start)
@@ -70,7 +70,9 @@ def compact(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
-        raise BridgeError("invalid_input", "ENV-W3", f"the value cannot be written as JSON: {error}") from None
+        raise BridgeError(
+            "invalid_input", "ENV-W3", f"the value cannot be written as JSON: {error}"
+        ) from None
     return text
 
 
@@ -84,6 +86,13 @@ def _check(value: Any, depth: int) -> None:
             _check(item, depth + 1)
 
 
+def _run(pattern: re.Pattern[bytes], text: bytes, at: int) -> re.Match[bytes]:
+    """A run of characters, an empty one too."""
+    run = pattern.match(text, at)
+    assert run is not None  # the patterns that come here match nothing as well
+    return run
+
+
 class _Parser:
     def __init__(self, text: bytes, kind: str, clause: str, depth_clause: str) -> None:
         self.text, self.at = text, 0
@@ -93,7 +102,7 @@ class _Parser:
         raise BridgeError(self.kind, self.clause, message, self.at if at is None else at)
 
     def space(self) -> None:
-        self.at = _SPACE.match(self.text, self.at).end()
+        self.at = _run(_SPACE, self.text, self.at).end()
 
     def peek(self) -> bytes:
         return self.text[self.at : self.at + 1]
@@ -117,15 +126,15 @@ class _Parser:
             if depth > MAX_DEPTH:
                 raise BridgeError(self.kind, self.depth_clause, "nested too deeply", start)
             self.at += 1
-            kind, held = ("object", self.members(depth)) if byte == b"{" else ("array", self.items(depth))
-            return Value(kind, start, self.at, held)
+            held: Any = self.members(depth) if byte == b"{" else self.items(depth)
+            return Value("object" if byte == b"{" else "array", start, self.at, held)
         if byte == b'"':
             held = self.string()
             return Value("string", start, self.at, held)
-        for literal, held in _LITERALS:
+        for literal, meaning in _LITERALS:
             if self.text.startswith(literal, self.at):
                 self.at += len(literal)
-                return Value("null" if held is None else "boolean", start, self.at, held)
+                return Value("null" if meaning is None else "boolean", start, self.at, meaning)
         match = _NUMBER.match(self.text, self.at)
         if not match:
             self.fail("expected a value")
@@ -133,7 +142,7 @@ class _Parser:
         return Value("number", start, self.at, match.group().decode())
 
     def members(self, depth: int) -> list[tuple[str, int, Value]]:
-        held = []
+        held: list[tuple[str, int, Value]] = []
         self.space()
         if self.peek() == b"}":
             self.at += 1
@@ -155,7 +164,7 @@ class _Parser:
             self.expect(b",")
 
     def items(self, depth: int) -> list[Value]:
-        held = []
+        held: list[Value] = []
         self.space()
         if self.peek() == b"]":
             self.at += 1
@@ -173,7 +182,7 @@ class _Parser:
         self.at += 1
         parts = []
         while True:
-            run = _PLAIN.match(self.text, self.at)
+            run = _run(_PLAIN, self.text, self.at)
             parts.append(run.group().decode())
             self.at = run.end()
             byte = self.peek()

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 def write(value: Any) -> bytes:
-    """The IPC stream, uncompressed, of a `Table`, a `RecordBatch`, a pandas `DataFrame` or a list of dicts."""
+    """The IPC stream, uncompressed, of a `Table`, a `RecordBatch`, a pandas `DataFrame` or a list of
+    dicts."""
     import pyarrow as pa
 
     try:
@@ -50,8 +51,8 @@ def read(raw: bytes) -> pa.Table:
 
 
 def _check(column: pa.ChunkedArray) -> None:
-    """Every offset and index against its bounds. pyarrow's full check also wants whole days of a date64, which the
-    format does not (TYPE-6): as integers they are only bounds."""
+    """Every offset and index against its bounds. pyarrow's full check also wants whole days of a date64,
+    which the format does not (TYPE-6): as integers they are only bounds."""
     kind = _without_date64(column.type)
     for chunk in column.chunks:
         chunk.validate()
@@ -67,7 +68,9 @@ def _without_date64(kind: pa.DataType) -> pa.DataType:
     if is_.is_struct(kind):
         return pa.struct([field.with_type(_without_date64(field.type)) for field in kind])
     for test, make in (
-        (is_.is_list, pa.list_), (is_.is_large_list, pa.large_list), (is_.is_list_view, pa.list_view),
+        (is_.is_list, pa.list_),
+        (is_.is_large_list, pa.large_list),
+        (is_.is_list_view, pa.list_view),
         (is_.is_large_list_view, pa.large_list_view),
     ):
         if test(kind):
@@ -106,7 +109,9 @@ def _check_batches(stream: bytes, expected: int) -> None:
             nodes = None if batch is None else _subtable(stream, batch, 1)
             count = 0 if nodes is None else struct.unpack_from("<I", stream, nodes)[0]
             if count != expected:
-                raise BridgeError("invalid_table", "TYPE-6", f"a batch has {count} field nodes, its schema {expected}")
+                raise BridgeError(
+                    "invalid_table", "TYPE-6", f"a batch has {count} field nodes, its schema {expected}"
+                )
         body_len = 0 if body is None else struct.unpack_from("<q", stream, body)[0]
         if body_len < 0:
             raise struct.error("a body of negative length")

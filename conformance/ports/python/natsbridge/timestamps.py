@@ -16,7 +16,8 @@ _TIME = re.compile(
 
 
 def write(unix_ms: int) -> str:
-    """`YYYY-MM-DDTHH:MM:SS.mmmZ`. Times before 1970 are written as 1970, those beyond the year 9999 as its end.
+    """`YYYY-MM-DDTHH:MM:SS.mmmZ`. Times before 1970 are written as 1970, those beyond the year 9999 as its
+    end.
 
     >>> write(1705314600123)
     '2024-01-15T10:30:00.123Z'
@@ -30,8 +31,8 @@ def now() -> str:
 
 
 def parse(text: str) -> int | None:
-    """Nanoseconds since 1970, or `None` for what is no time: with no zone (UTC is meant), `Z` or an offset, and 0 to 9
-    fractional digits.
+    """Nanoseconds since 1970, or `None` for what is no time: with no zone (UTC is meant), `Z` or an offset,
+    and 0 to 9 fractional digits.
 
     >>> parse("2024-01-15T12:30:00+02:00") == parse("2024-01-15T10:30:00")
     True

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What the vectors of the kit do not reach: streaming from files, what happens to uploads, and how values come out.
+"""What the vectors of the kit do not reach: streaming from files, what happens to uploads, and how values
+come out.
 
-    VENV/bin/python -m unittest discover -s conformance/ports/python/tests
+VENV/bin/python -m unittest discover -s conformance/ports/python/tests
 """
 
 import asyncio
@@ -58,14 +59,19 @@ class Planning(unittest.TestCase):
         rng = random.Random(1)
         for _ in range(2000):
             items = [
-                plan.Item(size := rng.randrange(3000), 180 + -(-size // 3) * 4, 400) for _ in range(rng.randrange(6))
+                plan.Item(size := rng.randrange(3000), 180 + -(-size // 3) * 4, 400)
+                for _ in range(rng.randrange(6))
             ]
             limits = {"threshold": 2500, "max_payload": rng.randrange(9000), "base_len": 500}
-            # The oracle: of all ways that keep the rules, the fewest links; among equals the greedy one is the first.
+            # The oracle: of all ways that keep the rules, the fewest links; among equals the greedy one is
+            # the first.
             fitting = [
-                links for links in itertools.product((False, True), repeat=len(items))
+                links
+                for links in itertools.product((False, True), repeat=len(items))
                 if all(link or item.size < 2500 for link, item in zip(links, items))
-                and all(not link or item.size >= 2500 or item.direct_len > 400 for link, item in zip(links, items))
+                and all(
+                    not link or item.size >= 2500 or item.direct_len > 400 for link, item in zip(links, items)
+                )
                 and self.length(items, links) <= limits["max_payload"]
             ]
             try:
@@ -78,7 +84,11 @@ class Planning(unittest.TestCase):
 
     @staticmethod
     def length(items, links):
-        return 500 + max(0, len(items) - 1) + sum(i.link_len if l else i.direct_len for i, l in zip(items, links))
+        return (
+            500
+            + max(0, len(items) - 1)
+            + sum(i.link_len if l else i.direct_len for i, l in zip(items, links))
+        )
 
 
 class Offsets(unittest.TestCase):
@@ -94,9 +104,24 @@ class Addresses(unittest.TestCase):
         for address in ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8"):
             self.assertTrue(is_public(address), address)
         for address in (
-            "127.0.0.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1",
-            "::1", "::", "fe80::1", "fd00:ec2::254", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "64:ff9b::7f00:1",
-            "2002:7f00:1::", "::127.0.0.1", "not an address",
+            "127.0.0.1",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "0.0.0.0",
+            "224.0.0.1",
+            "::1",
+            "::",
+            "fe80::1",
+            "fd00:ec2::254",
+            "::ffff:127.0.0.1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::7f00:1",
+            "2002:7f00:1::",
+            "::127.0.0.1",
+            "not an address",
         ):
             self.assertFalse(is_public(address), address)
 
@@ -134,14 +159,19 @@ class Sending(unittest.IsolatedAsyncioTestCase):
             path.write_bytes(raw)
             client = FakeClient()
             sent = await natsbridge.smartsend(
-                "a.b", [("film", path, "video"), ("note", "hello", "text")], fileserver_url=self.store, client=client
+                "a.b",
+                [("film", path, "video"), ("note", "hello", "text")],
+                fileserver_url=self.store,
+                client=client,
             )
         ((_, body, _),) = client.sent
         self.assertEqual(sent.payloads[0].transport, "link")
         self.assertEqual(len(TinyPlik.files), 1)
         message = await natsbridge.smartreceive(body, allow_origins=[self.store])
-        self.assertEqual([tuple(payload) for payload in message.payloads],
-                         [("film", raw, "video"), ("note", "hello", "text")])
+        self.assertEqual(
+            [tuple(payload) for payload in message.payloads],
+            [("film", raw, "video"), ("note", "hello", "text")],
+        )
         self.assertEqual(message.msg_id, sent.msg_id)
 
     async def test_what_is_not_sent_leaves_no_upload(self):
@@ -177,7 +207,11 @@ class Sending(unittest.IsolatedAsyncioTestCase):
 
         client = FakeClient()
         await natsbridge.smartsend(
-            "a.b", [("x", b"12345", "binary")], size_threshold=5, fileserver_upload_handler=keep, client=client
+            "a.b",
+            [("x", b"12345", "binary")],
+            size_threshold=5,
+            fileserver_upload_handler=keep,
+            client=client,
         )
         ((_, body, _),) = client.sent
         message = await natsbridge.smartreceive(body, fetch)
@@ -213,7 +247,9 @@ class Sending(unittest.IsolatedAsyncioTestCase):
         for text in (repr(upload), str(parse_link(upload.url))):
             self.assertNotIn(upload.fileid, text)
             self.assertNotIn(upload.token, text)
-        sent = await natsbridge.smartsend("a", [], client=FakeClient(), broker_url="nats://user:secret@host:4222/x")
+        sent = await natsbridge.smartsend(
+            "a", [], client=FakeClient(), broker_url="nats://user:secret@host:4222/x"
+        )
         self.assertEqual(sent.broker_url, "nats://host:4222/x")
 
 
