@@ -59,6 +59,14 @@ struct Block {
 }
 
 impl Block {
+    /// Lets `work` have it, and says whether it had to grow, and so is another one now.
+    fn work<T>(&mut self, work: impl FnOnce(&mut BytesMut) -> T) -> (T, bool) {
+        let end = self.end();
+        let result = work(&mut self.rest);
+        self.rest.clear();
+        (result, self.end() != end)
+    }
+
     /// The address of its end, which no splitting changes.
     fn end(&self) -> usize {
         self.rest.as_ptr() as usize + self.rest.capacity()
@@ -118,11 +126,8 @@ impl BufferPool {
     /// dropped.
     pub fn lend<T>(&self, len: usize, work: impl FnOnce(&mut BytesMut) -> T) -> T {
         let mut block = self.take(len);
-        let end = block.end();
-        let result = work(&mut block.rest);
-        block.rest.clear();
-        // A buffer that has grown is another one.
-        if block.end() == end {
+        let (result, grown) = block.work(work);
+        if !grown {
             self.put(block);
         }
         result
@@ -174,6 +179,57 @@ impl BufferPool {
 
     fn lock(&self) -> MutexGuard<'_, Blocks> {
         self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A pool for one task, and the block that it writes into, for which no lock is needed.
+#[derive(Debug)]
+#[cfg(feature = "nats")]
+pub(crate) struct OwnBuffers {
+    pool: BufferPool,
+    current: Option<Block>,
+}
+
+#[cfg(feature = "nats")]
+impl OwnBuffers {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { pool: BufferPool::new(max_bytes), current: None }
+    }
+
+    /// As [`BufferPool::has_room`].
+    pub(crate) fn has_room(&mut self, len: usize) -> bool {
+        if self.current.as_ref().is_some_and(|block| block.rest.capacity() >= len) {
+            return true;
+        }
+        if let Some(block) = self.current.take() {
+            self.pool.put(block);
+        }
+        self.pool.has_room(len)
+    }
+
+    /// As [`BufferPool::fill`].
+    pub(crate) fn fill(&mut self, len: usize, write: impl FnOnce(&mut BytesMut)) -> Bytes {
+        let mut block = match self.current.take() {
+            Some(block) if block.rest.capacity() >= len => block,
+            used => {
+                if let Some(block) = used {
+                    self.pool.put(block);
+                }
+                self.pool.take(len)
+            }
+        };
+        let (bytes, grown) = block.work(|out| {
+            write(out);
+            out.split().freeze()
+        });
+        self.current = Some(block).filter(|_| !grown);
+        bytes
+    }
+}
+
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Block").field("capacity", &self.capacity).finish_non_exhaustive()
     }
 }
 

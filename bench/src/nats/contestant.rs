@@ -27,8 +27,8 @@ enum Producer {
     Raw(async_nats::Client),
     /// `bridge.send(…).await`
     Send(Bridge),
-    /// `publisher.publish(…).await`
-    Publisher(Box<natsbridge::Publisher>),
+    /// `publisher.publish(…).await`, by turns where there are several, each with a connection.
+    Publishers(Vec<natsbridge::Publisher>),
 }
 
 #[derive(Debug)]
@@ -40,12 +40,13 @@ enum Consumer {
 }
 
 /// Name, producer, consumer.
-const ALL: [(&str, &str, &str); 5] = [
+const ALL: [(&str, &str, &str); 6] = [
     ("raw", "raw", "raw"),
     ("send", "send", "bridge"),
     ("publisher", "publisher", "bridge"),
     ("publisher to raw", "publisher", "raw"),
     ("raw to bridge", "raw", "bridge"),
+    ("publisher, 2 connections", "publishers", "bridge"),
 ];
 
 impl Contestant {
@@ -71,7 +72,7 @@ impl Contestant {
             .into_iter()
             .find(|(known, ..)| *known == name)
             .ok_or_else(|| format!("no contestant {name}"))?;
-        let subject = format!("{SUBJECT}.{}", name.replace(' ', "-"));
+        let subject = format!("{SUBJECT}.{}", name.replace([' ', ','], "-"));
         let consumer = match consumer {
             "raw" => {
                 let client = async_nats::connect(url).await?;
@@ -85,11 +86,11 @@ impl Contestant {
             "raw" => Producer::Raw(async_nats::connect(url).await?),
             "send" => Producer::Send(Bridge::connect(url).await?),
             _ => {
-                let mut builder = Bridge::connect(url).await?.publisher(&subject);
-                if let Ok(bytes) = std::env::var("BUFFER_BYTES") {
-                    builder = builder.buffer_bytes(bytes.parse()?);
+                let mut publishers = Vec::new();
+                for _ in 0..if producer == "publishers" { 2 } else { 1 } {
+                    publishers.push(Bridge::connect(url).await?.publisher(&subject).build()?);
                 }
-                Producer::Publisher(Box::new(builder.build()?))
+                Producer::Publishers(publishers)
             }
         };
         let window = Arc::new(Window::of(body.len()));
@@ -109,7 +110,7 @@ impl Contestant {
     pub(super) async fn run(&mut self, messages: usize) -> Result<(), BoxError> {
         const GONE: &str = "an earlier round has failed";
         self.window.reset();
-        let subject = format!("{SUBJECT}.{}", self.name.replace(' ', "-"));
+        let subject = format!("{SUBJECT}.{}", self.name.replace([' ', ','], "-"));
         let (window, payload, body) = (Arc::clone(&self.window), self.payload.clone(), self.body.clone());
         let producer = self.producer.take().ok_or(GONE)?;
         let producer = tokio::spawn(produce(producer, messages, window, subject, payload, body));
@@ -173,10 +174,11 @@ async fn produce(
                 bridge.send(subject.as_str()).binary("reading", payload.clone()).await?;
             }
         }
-        Producer::Publisher(publisher) => {
+        Producer::Publishers(publishers) => {
+            let count = publishers.len();
             for sent in 0..messages {
                 window.room(sent).await;
-                publisher.publish(&[PayloadRef::binary("reading", &payload)]).await?;
+                publishers[sent % count].publish(&[PayloadRef::binary("reading", &payload)]).await?;
             }
         }
     }

@@ -1,12 +1,9 @@
-//! Ids of messages and payloads, and the time that a message is written at.
+//! Ids of messages and payloads.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
-
-use crate::timestamp;
 
 /// An id: a new UUID, which is kept in place, or what the caller gave.
 #[derive(Clone)]
@@ -92,70 +89,9 @@ impl Ids {
     }
 }
 
-/// Writes the time; only the milliseconds where the second is the one of the last call.
-#[derive(Debug, Clone)]
-pub(super) struct Clock {
-    second: u64,
-    text: String,
-}
-
-impl Clock {
-    pub(super) fn new() -> Self {
-        Self { second: 0, text: timestamp::format(UNIX_EPOCH) }
-    }
-
-    /// The text of the last call, or of 1970; all are of the same length.
-    pub(super) fn as_str(&self) -> &str {
-        &self.text
-    }
-
-    /// The text of `now`, as [`timestamp::format`] writes it.
-    pub(super) fn text(&mut self, now: SystemTime) -> &str {
-        let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        // `…:SS.mmmZ`: the milliseconds are the three digits before the last letter.
-        let digits_at = self.text.len().saturating_sub("000Z".len());
-        if since.as_secs() == self.second && since.as_secs() != 0 {
-            let millis = since.subsec_millis();
-            let digits =
-                [millis / 100, millis / 10 % 10, millis % 10].map(|digit| char::from(b'0' + digit as u8));
-            self.text.truncate(digits_at);
-            self.text.extend(digits);
-            self.text.push('Z');
-        } else {
-            self.second = since.as_secs();
-            self.text = timestamp::format(now);
-        }
-        &self.text
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn the_clock_writes_what_the_formatter_writes() {
-        let mut clock = Clock::new();
-        for millis in [
-            0,
-            999,
-            1_705_314_600_123,
-            1_705_314_600_123,
-            1_705_314_600_007,
-            1_705_314_600_999,
-            1_705_314_601_000,
-            1_705_314_600_040,
-            253_402_300_799_999,
-            253_402_300_799_000,
-            300_000_000_000_000,
-            300_000_000_000_777,
-        ] {
-            let time = UNIX_EPOCH + Duration::from_millis(millis);
-            assert_eq!(clock.text(time), timestamp::format(time));
-        }
-    }
 
     #[test]
     fn made_ids_are_different_lower_case_uuids() {

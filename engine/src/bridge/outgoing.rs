@@ -35,7 +35,7 @@ pub(super) struct Outgoing<'a> {
     pub(super) draft: &'a Draft,
     correlation_id: &'a str,
     msg_id: Id,
-    timestamp: String,
+    timestamp: [u8; timestamp::LEN],
     pub(super) payloads: &'a [Payload],
     /// One id for each payload.
     ids: SmallVec<[Id; INLINE_PAYLOADS]>,
@@ -119,6 +119,8 @@ const PAYLOAD_FRAME: usize = 256;
 impl<'a> Outgoing<'a> {
     pub(super) fn new(inner: &'a Inner, draft: &'a Draft) -> Self {
         let (dialect, threshold) = Self::rules(inner, draft);
+        let mut timestamp = [0; timestamp::LEN];
+        timestamp::format_into(SystemTime::now(), &mut timestamp);
         Self {
             dialect,
             threshold,
@@ -126,7 +128,7 @@ impl<'a> Outgoing<'a> {
             draft,
             correlation_id: draft.correlation_id.as_ref().map(Id::as_str).unwrap_or_default(),
             msg_id: draft.msg_id.clone().unwrap_or_else(Id::new),
-            timestamp: timestamp::format(SystemTime::now()),
+            timestamp,
             payloads: &draft.payloads,
             ids: draft.payloads.iter().map(|_| Id::new()).collect(),
         }
@@ -140,7 +142,9 @@ impl<'a> Outgoing<'a> {
     }
 
     fn fields(&self) -> MessageFields<'_> {
-        message_fields(self.inner, self.draft, self.correlation_id, self.msg_id.as_str(), &self.timestamp)
+        // What was written is ASCII.
+        let timestamp = std::str::from_utf8(&self.timestamp).unwrap_or_default();
+        message_fields(self.inner, self.draft, self.correlation_id, self.msg_id.as_str(), timestamp)
     }
 
     fn entry<'p>(
@@ -234,7 +238,10 @@ impl<'a> Outgoing<'a> {
         let data_len: u64 = entries.iter().map(|entry| entry.data.size()).sum();
         let body = if data_len < POOLED_LEN as u64 {
             // Memory of its own: in a receipt that is kept it would keep a block that others share.
-            let mut out = BytesMut::new();
+            // Enough for fields of usual lengths, which then need not be measured.
+            let text_len = base64::encoded_len(data_len as usize);
+            let mut out =
+                BytesMut::with_capacity(2 * MESSAGE_FRAME + PAYLOAD_FRAME * entries.len() + text_len);
             encode(self.dialect, &fields, &entries, &mut out);
             out.freeze()
         } else {

@@ -10,15 +10,16 @@ use smallvec::SmallVec;
 use tracing::Instrument as _;
 
 use super::draft::Draft;
-use super::ids::{Clock, Id, Ids};
+use super::ids::{Id, Ids};
 use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_len, message_fields};
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
 use super::{Bridge, subject};
-use crate::buffers::BufferPool;
+use crate::buffers::OwnBuffers;
 use crate::envelope::{Dialect, PayloadFields, encode};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::{Payload, PayloadRef, dictionary};
+use crate::timestamp;
 
 /// What a [`Publisher`]'s messages have in common; [`build`](Self::build) makes the publisher.
 #[must_use = "nothing happens before `build`"]
@@ -68,13 +69,15 @@ impl PublisherBuilder {
         let inner = &bridge.inner;
         let headers = headers(inner, &draft)?;
         let (dialect, threshold) = Outgoing::rules(inner, &draft);
-        let (clock, ids) = (Clock::new(), Ids::new());
+        let ids = Ids::new();
+        let mut place = [0; timestamp::LEN];
+        let time = timestamp::format_into(SystemTime::UNIX_EPOCH, &mut place);
         let id = Id::new();
         // Without the correlation id, which may differ from message to message.
-        let fields = message_fields(inner, &draft, "", id.as_str(), clock.as_str());
+        let fields = message_fields(inner, &draft, "", id.as_str(), time);
         let base_len = max_len(&fields).saturating_add(subject::headers_len(&headers));
         let subject = Subject::from(draft.subject.as_str());
-        let pool = BufferPool::new(buffer_bytes);
+        let buffers = OwnBuffers::new(buffer_bytes);
         let scratch = Vec::new();
         Ok(Publisher {
             bridge,
@@ -85,8 +88,7 @@ impl PublisherBuilder {
             threshold,
             base_len,
             ids,
-            clock,
-            pool,
+            buffers,
             buffer_bytes,
             scratch,
         })
@@ -114,13 +116,20 @@ impl fmt::Debug for PublisherBuilder {
 /// # Producing fast
 ///
 /// * **One publisher for each subject and task**, kept for the life of the program.
-/// * **Await each publish.** It waits for nothing but room in the client's queue, so a loop of them is as fast as many in
-///   flight, and the messages stay in order.
-/// * **Borrow.** [`PayloadRef`] takes bytes from wherever they are, and [`publish_dictionary`](Self::publish_dictionary)
-///   writes JSON into a buffer that it uses again.
-/// * **Flush at the end of a batch**, not after each message.
-/// * **Link payloads are uploaded one message after the other.** Where most messages carry links, run several sends at
-///   once with [`Bridge::send`].
+/// * **Borrow.** [`PayloadRef`] takes bytes from wherever they are, and
+///   [`publish_dictionary`](Self::publish_dictionary) writes JSON into a buffer that it uses again.
+/// * **Await each publish.** It waits for nothing but room in the client's queue, so a loop of them is as fast as many
+///   in flight, and the messages stay in order. The client takes from its queue whatever is there, so messages that
+///   are published without a pause between them share its system calls.
+/// * **Run in a task**, not in the future that `block_on` or `#[tokio::main]` drives: that one runs on a thread of its
+///   own, and waking it costs more than a small message does. The same goes for consumers.
+/// * **One connection.** A second one for the same producer is worth its while only where the first one's task, which
+///   formats and writes for everybody on it, has a core to itself and that core is busy throughout.
+/// * **Flush at the end of a batch** with [`Bridge::flush`], not after each message.
+/// * **Leave [`buffer_bytes`](PublisherBuilder::buffer_bytes) as it is** unless the producer comes in bursts that it
+///   must not wait for.
+/// * **Links are uploaded one message after the other.** Where most messages carry some, run several sends at once with
+///   [`Bridge::send`].
 ///
 /// # Examples
 /// ```no_run
@@ -148,8 +157,7 @@ pub struct Publisher {
     /// The most that a message can be long without its payloads and its correlation id, headers included.
     base_len: usize,
     ids: Ids,
-    clock: Clock,
-    pool: BufferPool,
+    buffers: OwnBuffers,
     buffer_bytes: usize,
     /// For JSON.
     scratch: Vec<u8>,
@@ -251,30 +259,33 @@ impl Publisher {
             correlation_id = correlation_id.as_str(),
             subject = self.subject.as_str()
         );
-        async move {
-            let msg_id = self.ids.next();
-            let Some(max_len) = self.max_len(&correlation_id, payloads) else {
-                return self.send(correlation_id, msg_id, payloads).await;
-            };
-            if !self.pool.has_room(max_len) {
-                self.bridge.inner.client.flush().await.map_err(|error| {
-                    Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
-                })?;
-            }
-            let body = self.encode(&correlation_id, &msg_id, max_len, payloads);
-            let message_len = body.len();
-            mark_published(&self.bridge.inner);
-            let (client, subject) = (&self.bridge.inner.client, self.subject.clone());
-            let published = if self.headers.is_empty() {
-                client.publish(subject, body).await
-            } else {
-                client.publish_with_headers(subject, self.headers.clone(), body).await
-            };
-            published.map_err(publish_error)?;
-            Ok(Published { correlation_id, msg_id, message_len, receipt: None })
+        if span.is_none() {
+            return self.publish_now(correlation_id, payloads).await;
         }
-        .instrument(span)
-        .await
+        self.publish_now(correlation_id, payloads).instrument(span).await
+    }
+
+    async fn publish_now(&mut self, correlation_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
+        let msg_id = self.ids.next();
+        let Some(max_len) = self.max_len(&correlation_id, payloads) else {
+            return self.send(correlation_id, msg_id, payloads).await;
+        };
+        if !self.buffers.has_room(max_len) {
+            self.bridge.inner.client.flush().await.map_err(|error| {
+                Error::new(ErrorKind::Disconnected, "the NATS client has stopped").with_source(error)
+            })?;
+        }
+        let body = self.encode(&correlation_id, &msg_id, max_len, payloads);
+        let message_len = body.len();
+        mark_published(&self.bridge.inner);
+        let (client, subject) = (&self.bridge.inner.client, self.subject.clone());
+        let published = if self.headers.is_empty() {
+            client.publish(subject, body).await
+        } else {
+            client.publish_with_headers(subject, self.headers.clone(), body).await
+        };
+        published.map_err(publish_error)?;
+        Ok(Published { correlation_id, msg_id, message_len, receipt: None })
     }
 
     /// The message with all payloads in it.
@@ -295,10 +306,11 @@ impl Publisher {
                 fields
             })
             .collect();
-        let timestamp = self.clock.text(SystemTime::now());
+        let mut place = [0; timestamp::LEN];
+        let timestamp = timestamp::format_into(SystemTime::now(), &mut place);
         let (correlation_id, msg_id) = (correlation_id.as_str(), msg_id.as_str());
         let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id, msg_id, timestamp);
-        self.pool.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
+        self.buffers.fill(max_len, |out| encode(self.dialect, &fields, &entries, out))
     }
 
     /// An upper bound of the message's length, if every payload is below the threshold and the message fits at that
@@ -338,8 +350,7 @@ impl Clone for Publisher {
             threshold: self.threshold,
             base_len: self.base_len,
             ids: Ids::new(),
-            clock: self.clock.clone(),
-            pool: BufferPool::new(self.buffer_bytes),
+            buffers: OwnBuffers::new(self.buffer_bytes),
             buffer_bytes: self.buffer_bytes,
             scratch: Vec::new(),
         }
@@ -351,7 +362,7 @@ impl fmt::Debug for Publisher {
         f.debug_struct("Publisher")
             .field("subject", &self.subject.as_str())
             .field("dialect", &self.dialect)
-            .field("pool", &self.pool)
+            .field("buffers", &self.buffers)
             .finish_non_exhaustive()
     }
 }

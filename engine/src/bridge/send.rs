@@ -80,8 +80,12 @@ impl IntoFuture for SendMessage {
         Box::pin(async move {
             let Self { bridge, mut draft } = self;
             let delivery = draft.delivery.unwrap_or(bridge.inner.delivery);
-            let correlation_id = draft.correlation_id.get_or_insert_with(Id::new).as_str();
-            let span = tracing::info_span!("send", correlation_id, subject = draft.subject);
+            let correlation_id = draft.correlation_id.get_or_insert_with(Id::new);
+            let span = tracing::info_span!(
+                "send",
+                correlation_id = correlation_id.as_str(),
+                subject = draft.subject
+            );
             send(&bridge.inner, draft, delivery).instrument(span).await
         })
     }
@@ -156,8 +160,11 @@ pub(super) fn headers(inner: &Inner, draft: &Draft) -> Result<HeaderMap> {
 
 async fn publish(inner: &Inner, draft: &Draft, headers: HeaderMap, body: Bytes) -> Result<()> {
     mark_published(inner);
-    let correlation_id = draft.correlation_id.as_ref().map(Id::as_str);
-    let span = tracing::debug_span!("publish", correlation_id, len = body.len());
+    let span = tracing::debug_span!(
+        "publish",
+        correlation_id = draft.correlation_id.as_ref().map(Id::as_str),
+        len = body.len()
+    );
     let (client, subject) = (&inner.client, draft.subject.clone());
     let published = async {
         match (draft.nats_reply.clone(), headers.is_empty()) {

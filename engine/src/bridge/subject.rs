@@ -7,7 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Checks a subject to publish to.
 pub(super) fn check_publish(subject: &str) -> Result<()> {
     check(subject)?;
-    if subject.split('.').any(|token| token == "*" || token == ">") {
+    let wildcards = subject.bytes().any(|byte| matches!(byte, b'*' | b'>'));
+    if wildcards && subject.split('.').any(|token| token == "*" || token == ">") {
         return Err(invalid("wildcards are for subscribing only"));
     }
     Ok(())
@@ -37,10 +38,15 @@ fn check(subject: &str) -> Result<()> {
     if subject.is_empty() {
         return Err(invalid("the subject is empty"));
     }
-    if let Some(at) = subject.find(|char: char| char.is_whitespace() || char.is_control()) {
+    let bytes = subject.as_bytes();
+    // Most are printable ASCII throughout, and need no look at their characters.
+    if !bytes.iter().all(u8::is_ascii_graphic)
+        && let Some(at) = subject.find(|char: char| char.is_whitespace() || char.is_control())
+    {
         return Err(invalid("white space and control characters are not allowed").at(at as u64));
     }
-    if subject.split('.').any(str::is_empty) {
+    let doubled = bytes.windows(2).any(|pair| pair == b"..");
+    if doubled || bytes.first() == Some(&b'.') || bytes.last() == Some(&b'.') {
         return Err(invalid("a token is empty: a dot at the start, at the end or doubled"));
     }
     Ok(())

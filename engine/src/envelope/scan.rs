@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use crate::base64::arch::{Baseline, Level, needs_escape};
+use crate::base64::arch::{Baseline, Level, WINDOW, needs_escape};
 use crate::limits::MAX_DEPTH;
 
 /// What is wrong, and where. Small, so that the scanner's results stay in registers.
@@ -43,6 +43,10 @@ pub(crate) struct Scanner<'a, L = Baseline> {
     pos: usize,
     /// How strings are searched for their ends.
     level: L,
+    /// Where the bytes begin of which `specials` is known.
+    window: usize,
+    /// A bit for each of [`WINDOW`] bytes that is a quote, a backslash, a control character or not ASCII.
+    specials: u64,
 }
 
 impl<'a> Scanner<'a> {
@@ -54,7 +58,7 @@ impl<'a> Scanner<'a> {
 impl<'a, L: Level> Scanner<'a, L> {
     #[inline(always)]
     pub(crate) fn at_level(level: L, input: &'a [u8]) -> Self {
-        Self { input, pos: 0, level }
+        Self { input, pos: 0, level, window: 0, specials: 0 }
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -153,8 +157,31 @@ impl<'a, L: Level> Scanner<'a, L> {
     #[inline(always)]
     pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
-        let len = self.level.special(&self.input[start..]);
+        let len = self.plain_len(start);
         self.rest_of_string_from(start, len)
+    }
+
+    /// How many bytes from `start` on are plain ASCII: no quote, backslash or control character.
+    ///
+    /// The strings of a message are short and close to each other, so one look at a block of it tells the ends of several.
+    #[inline(always)]
+    fn plain_len(&mut self, start: usize) -> usize {
+        let known = start.wrapping_sub(self.window);
+        if known < WINDOW {
+            let specials = self.specials >> known;
+            if specials != 0 {
+                return specials.trailing_zeros() as usize;
+            }
+        }
+        let rest = &self.input[start..];
+        if let Some(block) = rest.first_chunk() {
+            self.specials = self.level.specials(block);
+            self.window = start;
+            if self.specials != 0 {
+                return self.specials.trailing_zeros() as usize;
+            }
+        }
+        self.level.special(rest)
     }
 
     /// The same for a string that is likely to be empty, or `likely` bytes of plain ASCII.
@@ -168,7 +195,7 @@ impl<'a, L: Level> Scanner<'a, L> {
             self.pos = start + 1;
             return Ok(RawString { range: start..start, escaped: false });
         }
-        let len = self.level.special(&self.input[start..]);
+        let len = self.plain_len(start);
         // Both are asked: the first is known early, and the second makes sure.
         let end = start.saturating_add(likely);
         if self.input.get(end) == Some(&b'"') && len == likely {
@@ -380,17 +407,19 @@ impl<'a, L: Level> Scanner<'a, L> {
         self.value(depth).map(|_| ())
     }
 
-    /// A key as nearly all are: short, plain, next, and with its colon behind it. Consumes both; its range.
+    /// A key as nearly all are: plain, next, and with its colon behind it. Consumes both; its range.
     #[inline(always)]
     pub(crate) fn compact_key(&mut self) -> Option<Range<usize>> {
-        let (&quote, rest) = self.input.get(self.pos..)?.split_first()?;
-        let len = self.level.special_soon(rest.first_chunk()?)?;
-        if quote != b'"' || rest.get(len) != Some(&b'"') || rest.get(len + 1) != Some(&b':') {
+        if self.input.get(self.pos) != Some(&b'"') {
             return None;
         }
         let start = self.pos + 1;
-        self.pos = start + len + 2;
-        Some(start..start + len)
+        let end = start + self.plain_len(start);
+        if self.input.get(end) != Some(&b'"') || self.input.get(end + 1) != Some(&b':') {
+            return None;
+        }
+        self.pos = end + 2;
+        Some(start..end)
     }
 
     /// A key and its colon.

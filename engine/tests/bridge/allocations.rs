@@ -49,7 +49,7 @@ fn publishing_allocates_nothing_that_the_raw_client_does_not() {
         // Once a megabyte is with the client, the publisher waits for its socket, which takes a message to the client.
         let in_flight = (1 << 20) / message_len.next_multiple_of(16 << 10) as u64;
         let waits =
-            if message_len > 64 << 10 { MESSAGES / in_flight } else { MESSAGES * message_len as u64 >> 19 };
+            if message_len > 64 << 10 { MESSAGES / in_flight } else { (MESSAGES * message_len as u64) >> 19 };
         assert!(
             ours <= raw + 2 * waits + 8,
             "{payload_count} of {payload_len}: {ours}, raw {raw}, {waits} to wait"

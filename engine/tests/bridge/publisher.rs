@@ -1,5 +1,9 @@
 //! Many messages on one subject: the same rules as a send, at another cost.
 
+use std::sync::Arc;
+
+use arrow_array::{Array as _, Int64Array, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
 use natsbridge::fileserver::FileServer;
 use natsbridge::link::Plik;
 use natsbridge::{Bridge, Dialect, ErrorKind, Metadata, Payload, PayloadRef, PayloadType, Transport};
@@ -193,4 +197,25 @@ async fn mistakes_are_found_when_the_publisher_is_built_or_before_anything_is_se
     let mut messages = bridge.subscribe("a").await.unwrap();
     publisher.publish_dictionary("d", &json!({"ok": true})).await.unwrap();
     assert_eq!(next(&mut messages).await.unwrap().payload_count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_read_where_it_was_decoded() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    let mut messages = bridge.subscribe("tables").await.unwrap();
+    let mut publisher = bridge.publisher("tables").build().unwrap();
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+    for rows in [10, 50_000] {
+        let column = Arc::new(Int64Array::from_iter_values(0..rows));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column]).unwrap();
+        let table = Payload::table("rows", std::slice::from_ref(&batch)).unwrap();
+        publisher.publish(&[PayloadRef::text("before", "x"), PayloadRef::from(&table)]).await.unwrap();
+        let message = next(&mut messages).await.unwrap();
+        let data = message.payload("rows").unwrap().fetch().await.unwrap();
+        let read = data.record_batches().unwrap();
+        assert_eq!(read, [batch]);
+        let values = read[0].column(0).to_data().buffers()[0].as_ptr();
+        assert!(data.bytes().as_ptr_range().contains(&values), "{rows} rows were copied");
+    }
 }

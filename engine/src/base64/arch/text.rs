@@ -16,13 +16,8 @@ pub(crate) unsafe trait Level: Copy + fmt::Debug {
     /// length where there is none.
     fn special(self, text: &[u8]) -> usize;
 
-    /// The same for text of up to 16 bytes: shorter to do, where the text is likely to be short. `None` if there is no
-    /// such byte in it.
-    #[inline(always)]
-    fn special_soon(self, text: &[u8; 16]) -> Option<usize> {
-        let found = baseline::specials(text);
-        if found == 0 { None } else { Some(found.trailing_zeros() as usize) }
-    }
+    /// A bit for every such byte of a block, the first byte's lowest.
+    fn specials(self, block: &[u8; WINDOW]) -> u64;
 
     /// Copies a text of any bytes, and tells whether a JSON string may hold them as they are: no quote, no
     /// backslash, no control character.
@@ -31,6 +26,9 @@ pub(crate) unsafe trait Level: Copy + fmt::Debug {
     /// If the lengths differ.
     fn copy(self, text: &[u8], to: &mut [MaybeUninit<u8>]) -> bool;
 }
+
+/// Bytes that [`Level::specials`] looks at: one bit of a word for each.
+pub(crate) const WINDOW: usize = 64;
 
 /// Work to do at the best level of the machine.
 pub(crate) trait Job {
@@ -70,6 +68,15 @@ unsafe impl Level for Baseline {
         let rest = &text[at..];
         let special = |byte: &u8| needs_escape(*byte) || !byte.is_ascii();
         at + rest.iter().position(special).unwrap_or(rest.len())
+    }
+
+    #[inline(always)]
+    fn specials(self, block: &[u8; WINDOW]) -> u64 {
+        let (quarters, _) = block.as_chunks::<BLOCK>();
+        quarters
+            .iter()
+            .rev()
+            .fold(0, |found, quarter| found << BLOCK | u64::from(baseline::specials(quarter)))
     }
 
     #[inline(always)]
@@ -262,6 +269,12 @@ mod avx512 {
         }
 
         #[inline(always)]
+        fn specials(self, block: &[u8; WIDE]) -> u64 {
+            // SAFETY: `self` exists, so the machine has these instructions.
+            unsafe { specials_of(block) }
+        }
+
+        #[inline(always)]
         fn copy(self, text: &[u8], to: &mut [MaybeUninit<u8>]) -> bool {
             // SAFETY: `self` exists, so the machine has these instructions.
             unsafe { copy(text, to) }
@@ -399,8 +412,12 @@ mod avx512 {
 mod tests {
     use super::*;
 
+    type Special<'a> = dyn Fn(&[u8]) -> usize + 'a;
+    type Specials<'a> = dyn Fn(&[u8; WINDOW]) -> u64 + 'a;
+    type Copied<'a> = dyn Fn(&[u8]) -> (Vec<u8>, bool) + 'a;
+
     /// Does the same at every level that the machine has, and says how many there are.
-    fn at_every_level(check: impl Fn(&dyn Fn(&[u8]) -> usize, &dyn Fn(&[u8]) -> (Vec<u8>, bool))) -> usize {
+    fn at_every_level(check: impl Fn(&Special<'_>, &Specials<'_>, &Copied<'_>)) -> usize {
         fn copied<L: Level>(level: L, text: &[u8]) -> (Vec<u8>, bool) {
             // What is around the destination must stay as it is.
             let mut place = vec![MaybeUninit::new(0xA5); text.len() + 2];
@@ -410,10 +427,12 @@ mod tests {
             assert_eq!((place[0], place[text.len() + 1]), (0xA5, 0xA5), "written outside");
             (place[1..=text.len()].to_vec(), clean)
         }
-        check(&|text| Baseline.special(text), &|text| copied(Baseline, text));
+        check(&|text| Baseline.special(text), &|block| Baseline.specials(block), &|text| {
+            copied(Baseline, text)
+        });
         #[cfg(target_arch = "x86_64")]
         if let Some(level) = avx512::Avx512::detect() {
-            check(&|text| level.special(text), &|text| copied(level, text));
+            check(&|text| level.special(text), &|block| level.specials(block), &|text| copied(level, text));
             return 2;
         }
         1
@@ -421,7 +440,7 @@ mod tests {
 
     #[test]
     fn every_byte_at_every_place_of_every_length_is_judged_as_one_by_one() {
-        let levels = at_every_level(|special, copy| {
+        let levels = at_every_level(|special, specials, copy| {
             for len in (0..140).chain([255, 256, 257, 319, 320, 321, 575, 600, 700]) {
                 let mut text: Vec<u8> = (0..len).map(|at| b'#' + (at % 57) as u8).collect();
                 text.iter_mut().filter(|byte| **byte == b'\\').for_each(|byte| *byte = b'~');
@@ -455,6 +474,11 @@ mod tests {
                     text[at] = byte;
                     let found = needs_escape(byte) || byte >= 0x80;
                     assert_eq!(special(&text), if found { at } else { 321 }, "{byte:#x} at {at}");
+                    let (blocks, _) = text.as_chunks();
+                    let bits: Vec<u64> = blocks.iter().map(specials).collect();
+                    let mut expected = [0; 5];
+                    expected[at / WINDOW] = u64::from(found) << (at % WINDOW);
+                    assert_eq!(bits, expected, "{byte:#x} at {at}");
                 }
             }
         });
