@@ -121,10 +121,10 @@ impl Drop for Place {
 #[tokio::main(worker_threads = 2)]
 pub async fn upload_run(files: &str, nats: &str, file: &Path) -> Result<f64, BoxError> {
     let small = file.with_extension("small");
-    std::fs::write(&small, random_bytes(1 << 20, 1))?;
-    own::upload(files, nats, &small).await?;
+    std::fs::write(&small, random_bytes(2 << 20, 1))?;
+    own::send(files, nats, &small).await?;
     let before = status("VmRSS")?;
-    own::upload(files, nats, file).await?;
+    own::send(files, nats, file).await?;
     Ok((status("VmHWM")?.saturating_sub(before)) as f64 / 1000.0)
 }
 

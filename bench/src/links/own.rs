@@ -10,12 +10,18 @@ use super::{compare, now};
 use crate::nats::BoxError;
 
 pub(super) async fn upload(files: &str, nats: &str, file: &Path) -> Result<Duration, BoxError> {
+    let (spent, url) = send(files, nats, file).await?;
+    compare(&url, file).await?;
+    Ok(spent)
+}
+
+/// The time, and where the file is.
+pub(super) async fn send(files: &str, nats: &str, file: &Path) -> Result<(Duration, String), BoxError> {
     let bridge = Bridge::builder().store(Plik::new(files)?).connect(nats).await?;
     let begun = now();
     let bytes = tokio::fs::read(file).await?;
     let receipt = bridge.send("bench.links").binary("file.bin", bytes).await?;
     let spent = begun.elapsed();
     let url = receipt.payloads()[0].url.as_ref().ok_or("the file went inside the message")?;
-    compare(url.as_str(), file).await?;
-    Ok(spent)
+    Ok((spent, url.as_str().to_owned()))
 }

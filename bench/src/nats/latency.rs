@@ -4,15 +4,16 @@
 //! was sent. A stall therefore shows in every request that had to wait behind it (coordinated omission is what the
 //! other way round is called). The two take turns, segment by segment, through the same server.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use hdrhistogram::Histogram;
 use natsbridge::Bridge;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep_until};
 
 use super::{BoxError, NatsServer, body, payload};
 
@@ -54,13 +55,14 @@ pub async fn measure(segment: Duration) -> Result<Vec<Latency>, BoxError> {
     let url = server.url();
     let mut all = Vec::new();
     for (size, len, rate) in LOADS {
-        let raw = Raw::new(&url, len).await?;
-        let own = Own::new(&url, len).await?;
+        let raw = Arc::new(Raw::new(&url, len).await?);
+        let own = Arc::new(Own::new(&url, len).await?);
         let mut histograms = [Histogram::<u64>::new(3)?, Histogram::<u64>::new(3)?];
         for turn in 0..=SEGMENTS {
+            let (one, other) = (Arc::clone(&raw), Arc::clone(&own));
             let segments = [
-                paced(rate, segment, || raw.request()).await?,
-                paced(rate, segment, || own.request()).await?,
+                paced(rate, segment, move || one.request()).await?,
+                paced(rate, segment, move || other.request()).await?,
             ];
             // The first turn warms up.
             for (histogram, latencies) in histograms.iter_mut().zip(segments) {
@@ -78,29 +80,36 @@ pub async fn measure(segment: Duration) -> Result<Vec<Latency>, BoxError> {
 }
 
 /// Starts a request whenever one is due, whether or not the ones before it were answered.
-async fn paced<F>(rate: u32, length: Duration, request: impl Fn() -> F) -> Result<Vec<Duration>, BoxError>
+async fn paced<F>(
+    rate: u32,
+    length: Duration,
+    request: impl Fn() -> F + Send + 'static,
+) -> Result<Vec<Duration>, BoxError>
 where
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
     let count = (length.as_secs_f64() * f64::from(rate)).ceil() as u32;
     let gap = Duration::from_secs(1) / rate;
     let (sender, mut answers) = mpsc::unbounded_channel();
-    let begun = Instant::now() + Duration::from_millis(5);
-    for n in 0..count {
-        let due = begun + gap * n;
-        // The timer is good for a millisecond; what comes late is charged to the latency of both alike.
-        sleep_until(due).await;
-        let (work, sender) = (request(), sender.clone());
-        tokio::spawn(async move {
-            let answered = work.await;
-            let _ = sender.send(answered.map(|()| due.elapsed()));
-        });
-    }
-    drop(sender);
+    let runtime = Handle::current();
+    // A thread of its own: the runtime's timers are good for a millisecond, a sleeping thread for a twentieth of it.
+    let pacing = std::thread::spawn(move || {
+        let begun = Instant::now() + Duration::from_millis(5);
+        for n in 0..count {
+            let due = begun + gap * n;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let (work, sender) = (request(), sender.clone());
+            runtime.spawn(async move {
+                let answered = work.await;
+                let _ = sender.send(answered.map(|()| due.elapsed()));
+            });
+        }
+    });
     let mut latencies = Vec::with_capacity(count as usize);
     while let Some(latency) = answers.recv().await {
         latencies.push(latency?);
     }
+    pacing.join().map_err(|_| "the pacing thread is gone")?;
     Ok(latencies)
 }
 

@@ -107,3 +107,27 @@ pub(super) fn measure(wanted: &Wanted<'_>, effort: Effort) -> Result<Vec<Ratio>,
         .map(|target| Ratio::new(target.name.clone(), ratio(target), target.aim, wall::CLOCK))
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_names_contestants_that_are_there() {
+        let scenarios = scenarios::all();
+        let mut names: Vec<_> = targets().into_iter().map(|target| target.name).collect();
+        for target in targets() {
+            if target.scenario.ends_with("MiB") || target.scenario.contains("fresh") {
+                continue; // the first takes long to make, the second is not in every build
+            }
+            let scenario = scenarios.iter().find(|scenario| scenario.name == target.scenario);
+            let contestants = scenario.expect(&target.scenario).names();
+            for wanted in [&target.slow, &target.fast] {
+                assert!(contestants.contains(wanted), "{} is not in {}", wanted, target.scenario);
+            }
+        }
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), targets().len());
+    }
+}

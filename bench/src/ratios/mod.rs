@@ -154,3 +154,26 @@ pub fn table(ratios: &[Ratio]) -> String {
     let _ = writeln!(out, "ratios: {met} met, {missed} missed, {absent} absent");
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absent_is_never_met() {
+        let ratio = |value, aim| Ratio::new("x".into(), value, aim, "clock");
+        assert!(ratio(Ok(1.35), at_most(1.35)).met());
+        assert!(!ratio(Ok(1.36), at_most(1.35)).met());
+        assert!(ratio(Ok(2.5), at_least(2.5)).met());
+        assert!(!ratio(Ok(f64::NAN), at_least(2.5)).met());
+        let absent = ratio(Err("no node".into()), at_least(2.5));
+        assert!(!absent.met());
+        let line = absent.to_json();
+        assert_eq!(
+            (&line["value"], &line["met"], &line["absent"]),
+            (&Value::Null, &false.into(), &"no node".into())
+        );
+        assert_eq!(line["better"], "higher");
+        assert!(table(&[absent]).contains("0 met, 0 missed, 1 absent"));
+    }
+}

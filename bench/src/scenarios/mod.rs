@@ -31,3 +31,37 @@ fn memcpy(raw: Vec<u8>) -> Contestant {
         |(_, copy)| copy.clone(),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_contestant_of_the_small_scenarios_gives_the_right_answer() {
+        let small: Vec<_> = all().into_iter().filter(|scenario| scenario.bytes <= 64 << 10).collect();
+        assert!(small.len() > 30, "{} scenarios", small.len());
+        for scenario in small {
+            let contestants = scenario.checked(|_| true).unwrap();
+            assert!(contestants.iter().any(Contestant::is_own), "{} is without the engine", scenario.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_some_are_gated() {
+        let all = all();
+        let names: BTreeSet<_> = all.iter().map(|scenario| &scenario.name).collect();
+        assert_eq!(names.len(), all.len());
+        assert!(all.iter().filter(|scenario| scenario.gated).count() > 20);
+    }
+
+    #[test]
+    fn a_wrong_answer_is_named() {
+        let wrong = Scenario::new("one/two".into(), 1, || {
+            vec![Contestant::new("wrong", b"ab", (), |()| (), |()| b"aX".to_vec())]
+        });
+        let error = wrong.checked(|_| true).unwrap_err();
+        assert_eq!(error, "one/two/wrong: 2 bytes instead of 2, different from byte 1 on");
+    }
+}
