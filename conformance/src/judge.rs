@@ -114,7 +114,8 @@ pub fn judge(case: &Case, reply: &Json) -> Verdict {
         return Verdict::new(Outcome::Skip, format!("skip: {why:.80}"));
     }
     if let Some(what) = reply["error"].as_str() {
-        return Verdict::new(Outcome::Error, format!("error: {what:.80}")).between(what, expected(case));
+        return Verdict::new(Outcome::Error, format!("error: {:.80}", what.trim()))
+            .between(what.trim(), expected(case));
     }
     let expect = case.expect();
     if let Some(either) = expect.get("either") {
@@ -162,7 +163,7 @@ fn rejected(case: &Case, kinds: &Json, offset: Option<&Json>, reject: &Json) -> 
         {
             let got = reject.get(name).map_or_else(|| "none".to_owned(), Json::to_string);
             return Verdict::new(Outcome::Fail, format!("{name} {got}"))
-                .between(format!("{name} {got}"), format!("{name} {expected}"));
+                .between(short(reject), format!("{name} {expected}"));
         }
     }
     Verdict::pass()

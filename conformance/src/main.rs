@@ -24,8 +24,8 @@ natsbridge-conformance: proves that a port speaks the bridge
           --known FILE     known failures; default conformance/known/NAME.txt, NAME as the testee says
           --fix            makes that file true; a person then writes the reasons
           --report DIR     writes NAME.jsonl, NAME.junit.xml and index.html (of all reports in DIR)
-          --vectors DIR    other vectors than conformance/vectors
-          --timeout SECS   for one answer; default 10
+          --vectors DIR    other vectors; default ./conformance/vectors, else those beside the runner's sources
+          --timeout SECS   for one answer; default 10. Peer cases have three times as long, `start` has 60 s
   live    --port CMD       a testee of the live matrix (again for more): each sends to each, over a real nats-server
           --file-server URL   a Plik to use in place of the embedded file server
           --not-run NAME=WHY  a port that cannot run here, and is to be shown as such
@@ -39,9 +39,22 @@ natsbridge-conformance: proves that a port speaks the bridge
 Exit status: 0 if no must and no should failed, 1 if one did, 2 if nothing could be run.
 ";
 
+/// A line for whoever still reads: `| head` closes the pipe early, and that is no reason to panic.
+macro_rules! say {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($arguments)*);
+    }};
+}
+
 fn main() -> ExitCode {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
     let command = if args.is_empty() { String::new() } else { args.remove(0) };
+    let help = |arg: &String| arg == "--help" || arg == "-h";
+    if args.iter().any(help) && command != "add" {
+        say!("{}", USAGE.trim_end());
+        return ExitCode::SUCCESS;
+    }
     let done = match command.as_str() {
         "run" => run_command(args),
         "live" => live_command(args),
@@ -51,7 +64,7 @@ fn main() -> ExitCode {
         "add" => add_command(&args),
         "engine" => engine_command(),
         "--help" | "-h" | "help" => {
-            print!("{USAGE}");
+            say!("{}", USAGE.trim_end());
             Ok(true)
         }
         _ => {
@@ -79,6 +92,8 @@ struct Arguments {
     vectors: Option<PathBuf>,
     options: Options,
     filter: Vec<String>,
+    /// The options that a run of one case needs as well, as they were given.
+    again: String,
 }
 
 impl Arguments {
@@ -102,13 +117,23 @@ impl Arguments {
                     parsed.filter.push(format!("--only {id}"));
                     parsed.options.only.push(id);
                 }
-                "--known" => parsed.known = Some(value()?.into()),
+                "--known" => {
+                    let file = value()?;
+                    parsed.again.push_str(&format!(" --known {}", report::quoted(&file)));
+                    parsed.known = Some(file.into());
+                }
                 "--fix" => parsed.fix = true,
                 "--report" => parsed.report = Some(value()?.into()),
-                "--vectors" => parsed.vectors = Some(value()?.into()),
+                "--vectors" => {
+                    let folder = value()?;
+                    parsed.again.push_str(&format!(" --vectors {}", report::quoted(&folder)));
+                    parsed.vectors = Some(folder.into());
+                }
                 "--timeout" => {
+                    let text = value()?;
+                    parsed.again.push_str(&format!(" --timeout {}", report::quoted(&text)));
                     let seconds =
-                        value()?.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                        text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                     parsed.options.within =
                         seconds.ok_or_else(|| Failure::new("--timeout needs a number of seconds"))?;
                 }
@@ -137,6 +162,9 @@ fn run_command(args: Vec<String>) -> Result<bool> {
     let arguments = Arguments::parse(args)?;
     let folder = arguments.vectors.clone().unwrap_or_else(default_folder);
     let vectors = Vectors::load(&folder)?;
+    for id in &arguments.options.only {
+        exists(&vectors, id)?;
+    }
     let mut session = Session::new(testee(&arguments.testee)?);
     // The list is named after the testee, which says its name when it starts.
     let known_path = match &arguments.known {
@@ -165,18 +193,42 @@ fn run_command(args: Vec<String>) -> Result<bool> {
     if arguments.fix {
         fix(&ran, known.clone(), &known_path)?;
     }
-    let report =
-        Report::of(&ran, &About::new(&arguments.testee, &vectors.digest, arguments.filter.join(" ")));
-    print!("{}", report::text(&report));
+    let about = About::new(&arguments.testee, &vectors.digest, arguments.filter.join(" "));
+    let program = std::env::args().next().unwrap_or_default();
+    let report = Report::of(&ran, &about.called(program, &arguments.again));
+    say!("smoke: ok");
+    say!("{}", report::text(&report).trim_end());
     if let Some(folder) = &arguments.report {
         let page = report::save(&report, folder)?;
-        println!("\nreport: {}", page.display());
+        say!("\nreport: {}", page.display());
     }
     let failed = report.lines.iter().filter(|line| report::fails(line)).count() + ran.failures.len();
     let passed = ran.count(Outcome::Pass);
-    let others = ran.cases.len() + ran.failures.len() - failed - passed;
-    println!("\nvectors: {passed} passed, {failed} failed, {others} others, {:.1} s", ran.took.as_secs_f64());
+    let (known, unsupported) = (ran.count(Outcome::Known), ran.count(Outcome::Unsupported));
+    let mut text = format!("{passed} passed, {failed} failed");
+    for (count, name) in [(known, "known failures"), (unsupported, "not supported")] {
+        if count > 0 {
+            text.push_str(&format!(", {count} {name}"));
+        }
+    }
+    say!("\nvectors: {text}, {:.1} s", ran.took.as_secs_f64());
     Ok(report.is_ok())
+}
+
+/// A mistyped id is an error of its own, and not a run without cases.
+fn exists(vectors: &Vectors, id: &str) -> Result<()> {
+    if vectors.cases().any(|case| case.id == id) {
+        return Ok(());
+    }
+    let prefix = id.rsplit_once('-').map_or(id, |(prefix, _)| prefix);
+    let near: Vec<_> = vectors.cases().filter(|case| case.id.starts_with(&format!("{prefix}-"))).collect();
+    let (count, folder) = (vectors.cases().count(), vectors.folder.display());
+    Err(Failure::new(match (near.first(), near.last()) {
+        (Some(first), Some(last)) => {
+            format!("no case {id}: {} has {} to {}", first.area, first.id, last.id)
+        }
+        _ => format!("no case {id}, and none that begins with {prefix}: {count} cases in {folder}"),
+    }))
 }
 
 fn not_run(session: &mut Session, outcome: &str, what: &str) -> Failure {
@@ -205,7 +257,7 @@ fn fix(ran: &Run, mut known: Known, path: &Path) -> Result<()> {
             .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     }
     known.save(path)?;
-    println!("written: {} (every line needs a reason)", path.display());
+    say!("written: {} (every line needs a reason)", path.display());
     Ok(())
 }
 
@@ -224,17 +276,17 @@ fn report_command(args: &[String]) -> Result<bool> {
             None if report.is_ok() => "ok".to_owned(),
             None => "FAILED".to_owned(),
         };
-        println!("{:<16} {passed:>6} passed {failed:>5} failed {skipped:>5} skipped   {word}", report.name());
+        say!("{:<16} {passed:>6} passed {failed:>5} failed {skipped:>5} skipped   {word}", report.name());
         for (total, count) in totals.iter_mut().zip([passed, failed, skipped]) {
             *total += count;
         }
     }
     for failure in failures {
-        println!("FAIL: {failure}");
+        say!("FAIL: {failure}");
     }
     totals[1] += failures.len();
-    println!("report: {}", page.display());
-    println!("conformance: {} passed, {} failed, {} skipped", totals[0], totals[1], totals[2]);
+    say!("report: {}", page.display());
+    say!("conformance: {} passed, {} failed, {} skipped", totals[0], totals[1], totals[2]);
     Ok(totals[1] == 0 && totals[0] > 0 && reports.iter().all(Report::is_ok))
 }
 
@@ -254,7 +306,7 @@ fn not_run_command(args: &[String]) -> Result<bool> {
     let mut header = About::new("", &vectors.digest, "").header(name, "", "", "full");
     header["not_run"] = why.as_str().into();
     report::save(&Report::from_lines(header, Vec::new(), Vec::new(), 0.0), Path::new(folder))?;
-    println!("{name}: NOT RUN: {why}");
+    say!("{name}: NOT RUN: {why}");
     Ok(true)
 }
 
@@ -313,14 +365,14 @@ fn live_command(args: Vec<String>) -> Result<bool> {
     let about = About::new(commands.join(" + "), &vectors.digest, only.join(" "));
     let header = about.header("live", "every port", env!("CARGO_PKG_VERSION"), "full");
     let report = Report::from_lines(header, lines, failures, begun.elapsed().as_secs_f64());
-    print!("{}", report::text(&report));
+    say!("{}", report::text(&report).trim_end());
     if let Some(folder) = &report_folder {
         let page = report::save(&report, folder)?;
-        println!("\nreport: {}", page.display());
+        say!("\nreport: {}", page.display());
     }
     let [passed, failed, skipped] = totals_of(&report);
     let seconds = begun.elapsed().as_secs_f64();
-    println!("\nlive: {passed} passed, {failed} failed, {skipped} skipped, {seconds:.1} s");
+    say!("\nlive: {passed} passed, {failed} failed, {skipped} skipped, {seconds:.1} s");
     Ok(report.is_ok())
 }
 
@@ -328,19 +380,19 @@ fn lint_command(args: &[String]) -> Result<bool> {
     let folder = args.first().map_or_else(default_folder, PathBuf::from);
     let vectors = Vectors::load(&folder)?;
     let wrong = lint::lint(&vectors);
-    wrong.iter().for_each(|what| println!("{what}"));
+    wrong.iter().for_each(|what| say!("{what}"));
     for area in AREAS {
         let count = vectors.cases().filter(|case| case.area == area).count();
         if count > 0 {
-            println!("{area:<10} {count:>5} cases");
+            say!("{area:<10} {count:>5} cases");
         }
     }
-    println!(
+    say!(
         "{} cases; clauses that none of them cites: {}",
         vectors.cases().count(),
         lint::uncited(&vectors).join(" ")
     );
-    println!("lint: {} faults", wrong.len());
+    say!("lint: {} faults", wrong.len());
     Ok(wrong.is_empty())
 }
 

@@ -171,7 +171,7 @@ pub fn run(
     failures.extend(pretended(&testee, &cases));
     failures.extend(stale_lines(known, vectors, options, &cases));
     if !cases.iter().any(|judged| judged.verdict.outcome != Outcome::Unsupported) {
-        failures.push("no case was run".to_owned());
+        failures.push(nothing_run(vectors, options));
     }
     Ok(Run { testee, cases, failures, real_nats, took: begun.elapsed() })
 }
@@ -362,7 +362,7 @@ fn ignored_split(reply: &Value, cuts: &[usize]) -> Option<Verdict> {
 fn troubled(case: &Case, trouble: &Trouble) -> Verdict {
     let (outcome, brief) = match trouble {
         Trouble::Crash(status) => (Outcome::Crash, format!("crash: {status}")),
-        Trouble::Timeout(_) => (Outcome::Timeout, "timeout".to_owned()),
+        Trouble::Timeout(_) | Trouble::Mute(_) => (Outcome::Timeout, "timeout".to_owned()),
         Trouble::Protocol(what) => (Outcome::Protocol, format!("protocol: {what:.80}")),
     };
     Verdict::new(outcome, brief).between(trouble.to_string(), expected(case))
@@ -387,8 +387,22 @@ fn splits(case: &Case) -> Vec<Option<Vec<usize>>> {
 fn label(cuts: &[usize]) -> String {
     match cuts {
         [cut] => format!("cut at {cut}"),
+        [] => "1 piece".to_owned(),
         cuts => format!("{} pieces", cuts.len() + 1),
     }
+}
+
+/// Why no case was run, for whoever has mistyped an option.
+fn nothing_run(vectors: &Vectors, options: &Options) -> String {
+    let (count, folder) = (vectors.cases().count(), vectors.folder.display());
+    let why = match options.areas.as_slice() {
+        [] => "none that the testee supports".to_owned(),
+        areas if vectors.cases().any(|case| areas.contains(&case.area)) => {
+            format!("none in area {} that the testee supports", areas.join(" or "))
+        }
+        areas => format!("none of them in area {}", areas.join(" or ")),
+    };
+    format!("no case was run: {count} cases in {folder}, {why} (--vectors DIR reads others)")
 }
 
 /// What is listed as a known failure is one, if it fails as the list says.
@@ -398,6 +412,8 @@ fn apply_known(judged: &mut Judged, known: &Known) {
     if outcome == Outcome::Pass {
         judged.verdict = Verdict::new(Outcome::Stale, "passes")
             .between("passes", format!("the list of known failures says: {}", entry.brief));
+    } else if entry.reason.is_empty() {
+        "listed as a known failure, but without a reason".clone_into(&mut judged.note);
     } else if outcome.is_failure() && one_line(&judged.verdict.brief) == entry.brief {
         judged.verdict.outcome = Outcome::Known;
         judged.note.clone_from(&entry.reason);
@@ -423,17 +439,13 @@ fn pretended(testee: &Started, cases: &[Judged]) -> Vec<String> {
     pretended
 }
 
-/// Lines of the list that are about nothing that was run, and lines without a reason.
+/// Lines of the list that are about nothing that was run.
 fn stale_lines(known: &Known, vectors: &Vectors, options: &Options, cases: &[Judged]) -> Vec<String> {
     let run: BTreeSet<&str> = cases.iter().map(|judged| judged.case.id.as_str()).collect();
     let all: BTreeSet<&str> = vectors.cases().map(|case| case.id.as_str()).collect();
-    let mut lines: Vec<String> = known
+    known
         .ids()
         .filter(|id| !run.contains(id) && (!options.is_filtered() || !all.contains(id)))
         .map(|id| format!("the list of known failures has {id}, which is no case of this run"))
-        .collect();
-    lines.extend(
-        known.unexplained().map(|id| format!("the list of known failures has {id} without a reason")),
-    );
-    lines
+        .collect()
 }

@@ -4,6 +4,7 @@
 //! are the same. The tests compare the verdicts with those of Python's `jsonschema`.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::LazyLock;
 
 use regex_lite::Regex;
@@ -26,15 +27,25 @@ struct Schemas {
 /// Checks a value against a published schema: all of it (`part` empty) or one of its `$defs`.
 ///
 /// # Errors
-/// The first violation, with its path. A schema of that name or a part that does not exist is one too.
+/// The violations, each with its path. A schema of that name or a part that does not exist is one too.
 pub fn check(schema: &str, part: &str, value: &Value) -> Result<(), String> {
     let reference = if part.is_empty() { schema.to_owned() } else { format!("{schema}#/$defs/{part}") };
     let (root, rules) = SCHEMAS.find(schema, &reference)?;
-    SCHEMAS.check(root, rules, value).map_err(|error| match error.path.as_str() {
-        "" => error.what,
+    let violations = SCHEMAS.check(root, rules, value);
+    if violations.is_empty() {
+        return Ok(());
+    }
+    let texts = violations.iter().take(MOST_SHOWN).map(|error| match error.path.as_str() {
+        "" => error.what.clone(),
         path => format!("{path}: {}", error.what),
-    })
+    });
+    let more = violations.len().saturating_sub(MOST_SHOWN);
+    let rest = if more > 0 { format!("; and {more} more") } else { String::new() };
+    Err(texts.collect::<Vec<_>>().join("; ") + &rest)
 }
+
+/// So many violations are written out.
+const MOST_SHOWN: usize = 3;
 
 struct Violation {
     path: String,
@@ -42,17 +53,13 @@ struct Violation {
 }
 
 impl Violation {
-    fn new(what: impl Into<String>) -> Self {
-        Self { path: String::new(), what: what.into() }
-    }
-
-    fn below(mut self, step: impl std::fmt::Display) -> Self {
+    fn below(mut self, step: &dyn fmt::Display) -> Self {
         self.path = format!("/{step}{}", self.path);
         self
     }
 }
 
-type Verdict = Result<(), Violation>;
+type Violations = Vec<Violation>;
 
 impl Schemas {
     fn published() -> Self {
@@ -95,16 +102,15 @@ impl Schemas {
         root.pointer(pointer).map(|rules| (*name, rules)).ok_or_else(|| format!("there is no {reference}"))
     }
 
-    fn check(&self, root: &str, rules: &Value, value: &Value) -> Verdict {
-        let rules = match rules {
-            Value::Bool(true) => return Ok(()),
-            Value::Object(rules) => rules,
-            _ => return Err(Violation::new("not allowed")),
-        };
-        for (keyword, rule) in rules {
-            self.keyword(root, rules, keyword, rule, value)?;
+    fn check(&self, root: &str, rules: &Value, value: &Value) -> Violations {
+        match rules {
+            Value::Bool(true) => Vec::new(),
+            Value::Object(rules) => rules
+                .iter()
+                .flat_map(|(keyword, rule)| self.keyword(root, rules, keyword, rule, value))
+                .collect(),
+            _ => fail("not allowed"),
         }
-        Ok(())
     }
 
     fn keyword(
@@ -114,117 +120,121 @@ impl Schemas {
         keyword: &str,
         rule: &Value,
         value: &Value,
-    ) -> Verdict {
-        let fail = |what: String| Err(Violation::new(what));
+    ) -> Violations {
+        let below = |step: &dyn fmt::Display, rules: &Value, value: &Value| -> Violations {
+            self.check(root, rules, value).into_iter().map(|error| error.below(step)).collect()
+        };
         match keyword {
-            "$schema" | "$id" | "$defs" | "title" | "description" | "then" => Ok(()),
-            "$ref" => {
-                let reference = rule.as_str().unwrap_or_default();
-                let (root, rules) = self.find(root, reference).map_err(Violation::new)?;
-                self.check(root, rules, value)
-            }
+            "$schema" | "$id" | "$defs" | "title" | "description" | "then" => Vec::new(),
+            "$ref" => match self.find(root, rule.as_str().unwrap_or_default()) {
+                Ok((root, rules)) => self.check(root, rules, value),
+                Err(what) => fail(what),
+            },
             "type" => {
                 let allowed: Vec<&str> = match rule {
                     Value::Array(types) => types.iter().filter_map(Value::as_str).collect(),
                     one => one.as_str().into_iter().collect(),
                 };
                 if allowed.iter().any(|name| is_of_type(value, name)) {
-                    return Ok(());
+                    return Vec::new();
                 }
-                fail(format!("is not of type {}", allowed.join(" or ")))
+                fail(format!("{value:.80} is {}, and {} is wanted", type_of(value), allowed.join(" or ")))
             }
-            "const" if value == rule => Ok(()),
-            "const" => fail(format!("is not {rule}")),
-            "enum" if list(rule).contains(value) => Ok(()),
+            "const" if value == rule => Vec::new(),
+            "const" => fail(format!("{value:.80} is not {rule}")),
+            "enum" if list(rule).contains(value) => Vec::new(),
             "enum" => fail(format!("{value:.80} is not one of those allowed")),
             "pattern" => {
-                let Some(text) = value.as_str() else { return Ok(()) };
+                let Some(text) = value.as_str() else { return Vec::new() };
                 let pattern = rule.as_str().unwrap_or_default();
                 match self.patterns.get(pattern) {
-                    Some(regex) if regex.is_match(text) => Ok(()),
+                    Some(regex) if regex.is_match(text) => Vec::new(),
                     Some(_) => fail(format!("{text:.80?} does not match {pattern}")),
                     None => fail(format!("the schema's pattern {pattern} cannot be read")),
                 }
             }
-            "minLength" => bound(value.as_str().map(|text| text.chars().count()), rule, false),
-            "minimum" => compare(value, rule, |value, bound| value >= bound),
-            "maximum" => compare(value, rule, |value, bound| value <= bound),
-            "minItems" => bound(value.as_array().map(Vec::len), rule, false),
-            "maxItems" => bound(value.as_array().map(Vec::len), rule, true),
+            "minLength" => bound(value.as_str().map(|text| text.chars().count()), "characters", rule, false),
+            "minimum" => compare(value, rule, "less", |value, bound| value >= bound),
+            "maximum" => compare(value, rule, "more", |value, bound| value <= bound),
+            "minItems" => bound(value.as_array().map(Vec::len), "elements", rule, false),
+            "maxItems" => bound(value.as_array().map(Vec::len), "elements", rule, true),
             "uniqueItems" => {
                 let items = list(value);
                 match items.iter().enumerate().find(|(at, item)| items[..*at].contains(item)) {
                     Some((_, twice)) => fail(format!("{twice} is there twice")),
-                    None => Ok(()),
+                    None => Vec::new(),
                 }
             }
-            "items" => {
-                let mut items = list(value).iter().enumerate();
-                items.try_for_each(|(at, item)| self.check(root, rule, item).map_err(|error| error.below(at)))
-            }
-            "minProperties" => bound(value.as_object().map(Map::len), rule, false),
-            "maxProperties" => bound(value.as_object().map(Map::len), rule, true),
+            "items" => list(value).iter().enumerate().flat_map(|(at, item)| below(&at, rule, item)).collect(),
+            "minProperties" => bound(value.as_object().map(Map::len), "members", rule, false),
+            "maxProperties" => bound(value.as_object().map(Map::len), "members", rule, true),
             "required" => {
-                let Some(members) = value.as_object() else { return Ok(()) };
-                let mut names = list(rule).iter().filter_map(Value::as_str);
-                names
-                    .find(|name| !members.contains_key(*name))
-                    .map_or(Ok(()), |name| fail(format!("lacks {name:?}")))
+                let Some(members) = value.as_object() else { return Vec::new() };
+                missing(list(rule).iter().filter_map(Value::as_str), members)
             }
             "dependentRequired" => {
                 let (Some(members), Some(rule)) = (value.as_object(), rule.as_object()) else {
-                    return Ok(());
+                    return Vec::new();
                 };
                 let needed = rule.iter().filter(|(name, _)| members.contains_key(*name));
-                let mut needed = needed.flat_map(|(_, names)| list(names)).filter_map(Value::as_str);
-                needed
-                    .find(|name| !members.contains_key(*name))
-                    .map_or(Ok(()), |name| fail(format!("lacks {name:?}")))
+                missing(needed.flat_map(|(_, names)| list(names)).filter_map(Value::as_str), members)
             }
             "properties" => {
                 let (Some(members), Some(rules)) = (value.as_object(), rule.as_object()) else {
-                    return Ok(());
+                    return Vec::new();
                 };
-                let mut ruled =
+                let ruled =
                     members.iter().filter_map(|(name, member)| Some((name, member, rules.get(name)?)));
-                ruled.try_for_each(|(name, member, rules)| {
-                    self.check(root, rules, member).map_err(|error| error.below(name))
-                })
+                ruled.flat_map(|(name, member, rules)| below(name, rules, member)).collect()
             }
             "additionalProperties" => {
-                let Some(members) = value.as_object() else { return Ok(()) };
+                let Some(members) = value.as_object() else { return Vec::new() };
                 let known = rules.get("properties").and_then(Value::as_object);
-                let mut others =
+                let others =
                     members.iter().filter(|(name, _)| !known.is_some_and(|known| known.contains_key(*name)));
-                others.try_for_each(|(name, member)| {
-                    self.check(root, rule, member).map_err(|error| error.below(name))
-                })
+                others.flat_map(|(name, member)| below(name, rule, member)).collect()
             }
-            "allOf" => list(rule).iter().try_for_each(|rules| self.check(root, rules, value)),
+            "allOf" => list(rule).iter().flat_map(|rules| self.check(root, rules, value)).collect(),
             "anyOf" | "oneOf" => {
-                let verdicts: Vec<Verdict> =
+                let verdicts: Vec<Violations> =
                     list(rule).iter().map(|rules| self.check(root, rules, value)).collect();
-                match verdicts.iter().filter(|verdict| verdict.is_ok()).count() {
-                    1 => Ok(()),
-                    0 => Err(nearest(verdicts)),
-                    _ if keyword == "anyOf" => Ok(()),
+                match verdicts.iter().filter(|violations| violations.is_empty()).count() {
+                    1 => Vec::new(),
+                    // The alternative that was meant is the one with which least is wrong.
+                    0 => verdicts.into_iter().min_by_key(Vec::len).unwrap_or_default(),
+                    _ if keyword == "anyOf" => Vec::new(),
                     count => fail(format!("is {count} things at once that exclude each other")),
                 }
             }
-            "if" => match (self.check(root, rule, value), rules.get("then")) {
-                (Ok(()), Some(then)) => self.check(root, then, value),
-                _ => Ok(()),
+            "if" => match rules.get("then") {
+                Some(then) if self.check(root, rule, value).is_empty() => self.check(root, then, value),
+                _ => Vec::new(),
             },
             other => fail(format!("the schema has a keyword that the runner does not know: {other}")),
         }
     }
 }
 
-/// Of several reasons the one that lies deepest: it is that of the alternative that was meant.
-fn nearest(verdicts: Vec<Verdict>) -> Violation {
-    let violations = verdicts.into_iter().filter_map(Verdict::err);
-    let deepest = violations.max_by_key(|violation| violation.path.matches('/').count());
-    deepest.unwrap_or_else(|| Violation::new("is none of the allowed things"))
+fn fail(what: impl Into<String>) -> Violations {
+    vec![Violation { path: String::new(), what: what.into() }]
+}
+
+fn missing<'a>(names: impl Iterator<Item = &'a str>, members: &Map<String, Value>) -> Violations {
+    names
+        .filter(|name| !members.contains_key(*name))
+        .flat_map(|name| fail(format!("lacks {name:?}")))
+        .collect()
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -247,19 +257,17 @@ fn is_of_type(value: &Value, name: &str) -> bool {
     }
 }
 
-fn bound(len: Option<usize>, rule: &Value, upper: bool) -> Verdict {
-    let (Some(len), Some(bound)) = (len, rule.as_u64()) else { return Ok(()) };
+fn bound(len: Option<usize>, what: &str, rule: &Value, upper: bool) -> Violations {
+    let (Some(len), Some(bound)) = (len, rule.as_u64()) else { return Vec::new() };
     let fits = if upper { len as u64 <= bound } else { len as u64 >= bound };
     let word = if upper { "at most" } else { "at least" };
-    if fits { Ok(()) } else { Err(Violation::new(format!("has {len} parts, not {word} {bound}"))) }
+    if fits { Vec::new() } else { fail(format!("has {len} {what}, and {word} {bound} are wanted")) }
 }
 
-fn compare(value: &Value, rule: &Value, fits: fn(f64, f64) -> bool) -> Verdict {
+fn compare(value: &Value, rule: &Value, word: &str, fits: fn(f64, f64) -> bool) -> Violations {
     match (value.as_f64(), rule.as_f64()) {
-        (Some(number), Some(bound)) if !fits(number, bound) => {
-            Err(Violation::new(format!("{number} is beyond {bound}")))
-        }
-        _ => Ok(()),
+        (Some(number), Some(bound)) if !fits(number, bound) => fail(format!("{value} is {word} than {rule}")),
+        _ => Vec::new(),
     }
 }
 
@@ -274,7 +282,7 @@ mod tests {
         fn walk(schemas: &Schemas, root: &str, rules: &Value) {
             let Some(rules) = rules.as_object() else { return };
             for (keyword, rule) in rules {
-                if let Err(error) = schemas.keyword(root, rules, keyword, rule, &Value::Null) {
+                for error in schemas.keyword(root, rules, keyword, rule, &Value::Null) {
                     assert!(!error.what.starts_with("the schema"), "{}", error.what);
                     assert!(!error.what.starts_with("there is no"), "{}", error.what);
                 }
@@ -323,5 +331,15 @@ mod tests {
             json!({"cmd": "run", "seq": 1, "op": "subject.check", "in": {"subject": "a", "use": "send"}});
         let error = check(WIRE, "run", &line).unwrap_err();
         assert!(error.starts_with("/in/use: "), "{error}");
+        for (line, expected) in [
+            (json!({"seq": "1", "ok": {}}), "/seq: \"1\" is a string, and integer is wanted"),
+            (json!({"seq": 1, "ok": {}, "took": 3}), "/took: not allowed"),
+            (
+                json!({"seq": 1, "reject": {"kind": "limit", "offset": -1}}),
+                "/reject/offset: -1 is less than 0",
+            ),
+        ] {
+            assert_eq!(check(WIRE, "reply", &line).unwrap_err(), expected);
+        }
     }
 }

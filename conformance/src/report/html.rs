@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::junit::escaped;
-use super::{Report, fails, outcome};
+use super::{Report, fails, in_one_piece, outcome};
 use crate::judge::Outcome;
 use crate::vectors::AREAS;
 
@@ -49,16 +49,38 @@ fn failed(report: &Report, area: Option<&str>) -> usize {
 fn summary(reports: &[&Report], out: &mut String) {
     let total = |wanted: Outcome| reports.iter().map(|report| report.count(None, wanted)).sum::<usize>();
     let failures: usize = reports.iter().map(|report| failed(report, None) + report.failures().len()).sum();
-    let (word, class) = if failures == 0 { ("All passed", "good") } else { ("There are failures", "bad") };
-    let other = total(Outcome::Known) + total(Outcome::Unsupported);
+    let (passed, known, unsupported) =
+        (total(Outcome::Pass), total(Outcome::Known), total(Outcome::Unsupported));
+    let all = passed + known + unsupported;
+    let (word, class) = match (failures, known + unsupported) {
+        (1.., _) => ("There are failures".to_owned(), "bad"),
+        (0, 0) if passed > 0 => ("All passed".to_owned(), "good"),
+        (0, _) => (format!("Passed as far as supported: {} of {}", grouped(passed), grouped(all)), "part"),
+    };
     // Writing to a string cannot fail.
     let _ = write!(
         out,
-        "<header class=\"{class}\"><h1>NATSBridge conformance</h1><p class=\"verdict\">{word}</p>\
-         <dl><div><dt>passed</dt><dd>{}</dd></div><div><dt>failed</dt><dd>{failures}</dd></div>\
-         <div><dt>known or not supported</dt><dd>{other}</dd></div></dl></header>\n<main>\n",
-        total(Outcome::Pass)
+        "<header class=\"{class}\"><h1>NATSBridge conformance</h1><p class=\"verdict\">{word}</p><dl>"
     );
+    for (name, count) in
+        [("passed", passed), ("failed", failures), ("known failures", known), ("not supported", unsupported)]
+    {
+        let _ = write!(out, "<div><dt>{name}</dt><dd>{}</dd></div>", grouped(count));
+    }
+    out.push_str("</dl></header>\n<main>\n");
+}
+
+/// A number with its thousands told apart.
+fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
 }
 
 fn matrix(reports: &[&Report], out: &mut String) {
@@ -108,6 +130,10 @@ fn cell(report: &Report, area: Option<&str>, out: &mut String) {
     let mut small = Vec::new();
     if known > 0 {
         small.push(format!("{known} known"));
+    }
+    let whole = in_one_piece(report, area);
+    if whole > 0 {
+        small.push(format!("{whole} in one piece only"));
     }
     if unsupported > 0 {
         small.push(format!("{unsupported} not supported"));
@@ -227,7 +253,9 @@ fn problem(name: &str, line: &Value, out: &mut String) {
         escaped(word(line, "comment"))
     );
     out.push_str("<dl>");
-    for (label, key) in [("got", "got"), ("expected", "expected"), ("note", "note"), ("again", "rerun")] {
+    for (label, key) in
+        [("asked", "asked"), ("got", "got"), ("expected", "expected"), ("note", "note"), ("again", "rerun")]
+    {
         if !word(line, key).is_empty() {
             let _ = write!(out, "<dt>{label}</dt><dd><pre>{}</pre></dd>", escaped(word(line, key)));
         }
@@ -306,10 +334,10 @@ const HEAD: &str = r#"<!DOCTYPE html>
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Liberation Sans", sans-serif; }
 header { padding: 2rem clamp(1rem, 4vw, 3rem) 1.5rem; border-bottom: 4px solid; background: var(--card); }
-header.good { border-color: var(--good); } header.bad { border-color: var(--bad); }
+header.good { border-color: var(--good); } header.part { border-color: var(--part); } header.bad { border-color: var(--bad); }
 h1 { margin: 0; font-size: 1.1rem; font-weight: 600; color: var(--soft); letter-spacing: .02em; }
 .verdict { margin: .1rem 0 1rem; font-size: 2.1rem; font-weight: 700; line-height: 1.2; }
-header.good .verdict { color: var(--good); } header.bad .verdict { color: var(--bad); }
+header.good .verdict { color: var(--good); } header.part .verdict { color: var(--part); } header.bad .verdict { color: var(--bad); }
 header dl { display: flex; flex-wrap: wrap; gap: 2.5rem; margin: 0; }
 header dt { color: var(--soft); font-size: .85rem; } header dd { margin: 0; font-size: 1.4rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 main { padding: 0 clamp(1rem, 4vw, 3rem) 3rem; max-width: 90rem; }

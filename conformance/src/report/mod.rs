@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 pub use self::html::html;
 pub use self::junit::junit;
 pub use self::text::text;
-use crate::judge::Outcome;
+use crate::judge::{Outcome, short};
 use crate::run::{Judged, Run};
 use crate::schema::{self, REPORT};
 use crate::vectors::Level;
@@ -42,12 +42,35 @@ pub struct About {
     pub vectors: String,
     /// The options that left cases out.
     pub filter: String,
+    /// The runner as it was called.
+    pub program: String,
+    /// The options that a run of one case needs as well.
+    pub options: String,
 }
 
 impl About {
     /// What is the same for every run over the same vectors.
     pub fn new(command: impl Into<String>, vectors: impl Into<String>, filter: impl Into<String>) -> Self {
-        Self { command: command.into(), vectors: vectors.into(), filter: filter.into() }
+        Self {
+            command: command.into(),
+            vectors: vectors.into(),
+            filter: filter.into(),
+            program: "natsbridge-conformance".to_owned(),
+            options: String::new(),
+        }
+    }
+
+    /// Sets how the runner was called, and the options that a run of one case needs as well.
+    #[must_use]
+    pub fn called(mut self, program: impl Into<String>, options: impl Into<String>) -> Self {
+        (self.program, self.options) = (program.into(), options.into());
+        self
+    }
+
+    /// The command that runs one case again.
+    pub fn rerun(&self, id: &str) -> String {
+        let Self { program, command, options, .. } = self;
+        format!("{} run --testee {}{options} --only {id}", quoted(program), quoted(command))
     }
 
     /// The header of a report about a testee of this name.
@@ -161,6 +184,12 @@ pub fn outcome(line: &Value) -> Outcome {
     line["outcome"].as_str().and_then(Outcome::from_name).unwrap_or(Outcome::Error)
 }
 
+/// How many cases of an area (or of all) passed without being cut as they ask for.
+pub fn in_one_piece(report: &Report, area: Option<&str>) -> usize {
+    let lines = report.lines.iter().filter(|line| area.is_none_or(|area| line["area"] == area));
+    lines.filter(|line| line["note"] == "in one piece only").count()
+}
+
 /// Whether a line fails its run.
 pub fn fails(line: &Value) -> bool {
     let outcome = outcome(line);
@@ -189,19 +218,23 @@ fn line(judged: &Judged, about: &About) -> Value {
         if verdict.got.is_empty() {
             line["got"] = verdict.brief.as_str().into();
         }
-        line["rerun"] = rerun(&about.command, &case.id).into();
+        let mut asked = json!({"op": case.op, "in": case.input()});
+        if let Some(limits) = case.test.get("limits") {
+            asked["limits"] = limits.clone();
+        }
+        line["asked"] = short(&asked).into();
+        line["rerun"] = about.rerun(&case.id).into();
     }
     line
 }
 
-/// The command that runs one case again.
-pub fn rerun(command: &str, id: &str) -> String {
-    let quoted = if command.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()".contains(c)) {
-        format!("'{}'", command.replace('\'', r"'\''"))
+/// Text as one word of a shell's command line.
+pub fn quoted(text: &str) -> String {
+    if text.contains(|c: char| c.is_whitespace() || "'\"$&|;<>()*?#\\".contains(c)) {
+        format!("'{}'", text.replace('\'', r"'\''"))
     } else {
-        command.to_owned()
-    };
-    format!("natsbridge-conformance run --testee {quoted} --only {id}")
+        text.to_owned()
+    }
 }
 
 /// The commit that the runner stands at, where that can be told.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::{Report, fails, outcome};
+use super::{Report, fails, in_one_piece, outcome};
 use crate::judge::Outcome;
 use crate::vectors::AREAS;
 
@@ -25,6 +25,10 @@ pub fn text(report: &Report) -> String {
         header["profile"].as_str().unwrap_or_default()
     );
     table(report, &mut out);
+    let whole = in_one_piece(report, None);
+    if whole > 0 {
+        let _ = writeln!(out, "  {whole} passed in one piece only: the testee has no streaming interface");
+    }
     let failed: Vec<_> = report.lines.iter().filter(|line| fails(line)).collect();
     for line in failed.iter().take(SHOWN) {
         let text = |key: &str| line[key].as_str().unwrap_or_default();
@@ -38,7 +42,7 @@ pub fn text(report: &Report) -> String {
             text("clause")
         );
         let _ = writeln!(out, "  {}", text("comment"));
-        for (label, key) in [("got", "got"), ("expected", "expected"), ("note", "note")] {
+        for (label, key) in [("asked", "asked"), ("got", "got"), ("expected", "expected"), ("note", "note")] {
             if !text(key).is_empty() {
                 let _ = writeln!(out, "  {label:<9} {}", text(key).replace('\n', "\n            "));
             }
@@ -48,7 +52,8 @@ pub fn text(report: &Report) -> String {
         }
     }
     if failed.len() > SHOWN {
-        let _ = writeln!(out, "\n... and {} more failures", failed.len() - SHOWN);
+        let more = failed.len() - SHOWN;
+        let _ = writeln!(out, "\n... and {more} more failures; all of them are in what --report DIR writes");
     }
     for failure in report.failures() {
         let _ = writeln!(out, "\nFAIL: {failure}");

@@ -56,6 +56,8 @@ pub enum Trouble {
     Crash(String),
     /// It was silent for as long as this.
     Timeout(Duration),
+    /// It was silent from the start.
+    Mute(Duration),
     /// It wrote something that the protocol does not allow.
     Protocol(String),
 }
@@ -65,7 +67,7 @@ impl Trouble {
     pub fn outcome(&self) -> &'static str {
         match self {
             Self::Crash(_) => "crash",
-            Self::Timeout(_) => "timeout",
+            Self::Timeout(_) | Self::Mute(_) => "timeout",
             Self::Protocol(_) => "protocol",
         }
     }
@@ -76,6 +78,11 @@ impl fmt::Display for Trouble {
         match self {
             Self::Crash(status) => write!(f, "the testee ended: {status}"),
             Self::Timeout(time) => write!(f, "no answer within {} ms", time.as_millis()),
+            Self::Mute(time) => write!(
+                f,
+                "no answer to \"start\" within {} s. Does the testee end its line with LF, and flush after it?",
+                time.as_secs_f64()
+            ),
             Self::Protocol(what) => f.write_str(what),
         }
     }
@@ -96,6 +103,9 @@ pub struct Started {
     /// The operations.
     pub supports: Vec<String>,
 }
+
+/// After so long a person wants to know what is going on.
+const PATIENT: Duration = Duration::from_secs(5);
 
 /// A testee at work: numbers the requests, and checks both ends of the wire against the schema.
 pub struct Session {
@@ -143,7 +153,18 @@ impl Session {
     pub fn start(&mut self, within: Duration) -> Result<Started, Trouble> {
         self.testee.launch()?;
         self.testee.send(&json!({"cmd": "start", "version": 1}))?;
-        let answer = self.testee.receive(within)?;
+        let soon = within.min(PATIENT);
+        let answer = match self.testee.receive(soon) {
+            Err(Trouble::Timeout(_)) if within > soon => {
+                eprintln!("waiting for the testee ...");
+                self.testee.receive(within - soon)
+            }
+            answer => answer,
+        };
+        let answer = answer.map_err(|trouble| match trouble {
+            Trouble::Timeout(_) => Trouble::Mute(within),
+            other => other,
+        })?;
         schema::check(WIRE, "started", &answer)
             .map_err(|what| Trouble::Protocol(format!("the answer to start is not valid: {what}")))?;
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

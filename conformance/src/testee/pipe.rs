@@ -24,7 +24,7 @@ pub struct Pipe {
     command: String,
     folder: Option<PathBuf>,
     running: Option<Running>,
-    /// Of all processes that were run, so that what was said last is known after a restart.
+    /// What the process that runs, or the one that has ended, wrote to its standard error.
     errors: Arc<Mutex<Vec<u8>>>,
 }
 
@@ -73,6 +73,7 @@ impl Pipe {
 impl Testee for Pipe {
     fn launch(&mut self) -> Result<(), Trouble> {
         self.running = None;
+        self.errors = Arc::default();
         let mut command = Command::new("/bin/sh");
         // `exec` makes the status that of the program. A list of commands cannot be executed, so it stays with the shell.
         let line = if self.command.contains([';', '&', '|']) { "" } else { "exec " };

@@ -37,6 +37,12 @@ fn the_exit_status_follows() {
     assert_eq!(run("dead", &known).status.code(), Some(2));
     assert_eq!(program(&["guess"]).status.code(), Some(2));
     assert_eq!(program(&["run"]).status.code(), Some(2));
+    // A mistyped id is told, with those that there are.
+    let unknown = run("right", &[&known[..], &["--only", "tiny-9999"]].concat());
+    assert_eq!(unknown.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert!(told.contains("no case tiny-9999: base64 has tiny-0001 to tiny-0007"), "{told}");
+    assert_eq!(program(&["run", "--help"]).status.code(), Some(0));
     let only = run("drop-last", &[&known[..], &["--only", "tiny-0001"]].concat());
     assert_eq!(only.status.code(), Some(0), "{}", text(&only));
 }
@@ -49,8 +55,12 @@ fn a_failure_is_shown_with_both_sides_and_the_command_that_runs_it_again() {
         "padding, cut everywhere",
         r#"got       data: Man"#,
         "expected  Many",
+        "natsbridge-conformance run --testee 'python3 ",
+        "--known /dev/null --vectors ",
         "--only tiny-0002",
-        "vectors: 5 passed, 1 failed, 1 others",
+        "vectors: 5 passed, 1 failed, 1 not supported",
+        r#"asked     {"in":{"data":{"text":"TWFueQ=="}},"op":"base64.decode"}"#,
+        "smoke: ok",
     ] {
         assert!(output.contains(part), "{part} is not in\n{output}");
     }
@@ -69,7 +79,8 @@ fn known_failures_have_to_stay_true() {
     assert_eq!(list, "tiny-0002  # differs at data\n");
     let output = run("drop-last", &known);
     assert_eq!(output.status.code(), Some(1));
-    assert!(text(&output).contains("tiny-0002 without a reason"), "{}", text(&output));
+    assert!(text(&output).contains("listed as a known failure, but without a reason"), "{}", text(&output));
+    assert!(text(&output).contains("5 passed, 1 failed, 1 not supported"), "{}", text(&output));
 
     // Explained: the run passes.
     std::fs::write(&path, "tiny-0002  # differs at data  -- the runtime loses bytes\n").unwrap();
