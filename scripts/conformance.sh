@@ -90,7 +90,10 @@ fi
 if ! $live_wanted || [ ${#filter[@]} -gt 0 ]; then
     for command in "${commands[@]}"; do
         echo "=== vectors: $command"
-        "$runner" run --testee "$command" ${filter[@]+"${filter[@]}"} --report "$report"
+        # Julia compiles at its first calls.
+        patience=()
+        case "$command" in julia*) patience=(--timeout 120) ;; esac
+        "$runner" run --testee "$command" ${filter[@]+"${filter[@]}"} ${patience[@]+"${patience[@]}"} --report "$report"
         # 1 is in the report; anything else left none.
         [ $? -le 1 ] || broken+=("it did not come up: $command")
     done
