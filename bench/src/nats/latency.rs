@@ -136,7 +136,7 @@ impl Raw {
         Ok(Self { client: async_nats::connect(url).await?, body, responder })
     }
 
-    fn request(&self) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+    fn request(&self) -> impl Future<Output = Result<(), BoxError>> + Send + use<> {
         let (client, body) = (self.client.clone(), self.body.clone());
         async move {
             let len = body.len();
@@ -166,7 +166,7 @@ impl Own {
         Ok(Self { bridge: Bridge::connect(url).await?, payload: payload(len).into(), responder })
     }
 
-    fn request(&self) -> impl Future<Output = Result<(), BoxError>> + Send + 'static {
+    fn request(&self) -> impl Future<Output = Result<(), BoxError>> + Send + use<> {
         let (bridge, payload) = (self.bridge.clone(), self.payload.clone());
         async move {
             let len = payload.len();
