@@ -84,7 +84,7 @@ pub fn compare(base: &Record, new: &Record, threshold: f64) -> Comparison {
 
 /// In percent; what grew from nothing grew without bound.
 fn change((_, old, now): &(&str, f64, f64)) -> f64 {
-    if old == now { 0.0 } else { (now / old - 1.0) * 100.0 }
+    if old == now { 0.0 } else { (now - old) / old * 100.0 }
 }
 
 #[cfg(test)]
