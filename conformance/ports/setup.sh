@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the ports need: setup.sh [VENV_DIRECTORY]
 # Does nothing where that is already done for the versions pinned here. The Python environment, with MicroPython and a
-# nats-server in it, goes to .cache/peers-venv unless another place is given; Node's modules go to javascript/. Julia
-# is used where it is on the PATH, and not installed: no registry that this script may use has a current one.
+# nats-server in it, goes to .cache/peers-venv unless another place is given; Node's modules go to javascript/. Chromium
+# is installed with apt-get where it is missing and that is possible. Julia is used where it is on the PATH, and not
+# installed: no registry that this script may use has a current one.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -39,6 +40,18 @@ else
     (cd "$here/javascript" && npm ci --no-audit --no-fund --loglevel=error)
     digest "$here/javascript/package-lock.json" >"$here/javascript/node_modules/.peers-done"
     say "done"
+fi
+
+# The browser's port runs in Chromium, which is no package of Node: the system's, or that of $CHROMIUM.
+if [ -n "${CHROMIUM:-}" ] || command -v chromium chromium-browser google-chrome >/dev/null; then
+    say "Chromium is here"
+elif [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    say "installing Chromium"
+    { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes --no-install-recommends chromium; } >/dev/null ||
+        fail "Chromium cannot be installed"
+    say "done"
+else
+    say "no Chromium on the PATH, and no right to install it: the JavaScript port will not run in a browser"
 fi
 
 if command -v julia >/dev/null; then
