@@ -161,7 +161,7 @@ fn run(
         }
         "record" => return record(args, allocator),
         "report" => {
-            let folder = args.out.as_deref().unwrap_or(Path::new("target/bench-report"));
+            let folder = args.out.as_deref().unwrap_or_else(|| Path::new("target/bench-report"));
             let measured = match args.parts.first() {
                 // The page alone, of what was measured before.
                 Some(file) => {

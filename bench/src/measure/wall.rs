@@ -9,6 +9,9 @@ use crate::scenario::{Contestant, Scenario};
 /// The clock of every codec row. Time that the machine gives to others does not count.
 pub const CLOCK: &str = "thread CPU time (CLOCK_THREAD_CPUTIME_ID)";
 
+/// How many sets of buffers a scenario is measured with.
+const RENEWALS: usize = 5;
+
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
@@ -67,13 +70,20 @@ pub fn measure(
     wanted: impl Fn(&str) -> bool,
     effort: Effort,
 ) -> Result<Vec<Times>, String> {
-    let mut contestants = scenario.checked(wanted)?;
+    let mut contestants = scenario.checked(&wanted)?;
     let times: Vec<u64> = contestants.iter_mut().map(|one| times_in(one, effort.turn)).collect();
     let mut rows: Vec<Times> = contestants
         .iter()
         .map(|contestant| Times { contestant: contestant.name.clone(), rounds: Vec::new() })
         .collect();
+    // Where buffers lie in memory, and so in the caches, is luck that lasts as long as they do: they are made anew a few
+    // times, beside the old ones, so that the median has seen several.
+    let mut former = Vec::new();
+    let renewal = effort.rounds.div_ceil(RENEWALS).max(1);
     for round in 0..effort.rounds {
+        if round > 0 && round.is_multiple_of(renewal) {
+            former.push(std::mem::replace(&mut contestants, scenario.checked(&wanted)?));
+        }
         for turn in 0..contestants.len() {
             // Everybody follows everybody, not always the same.
             let at = (turn + round) % contestants.len();
