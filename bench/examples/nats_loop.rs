@@ -10,7 +10,8 @@ use natsbridge_bench::nats::{
 async fn main() -> Result<(), BoxError> {
     let args: Vec<String> = std::env::args().collect();
     let rounds: usize = args.get(1).map_or(Ok(7), |text| text.parse())?;
-    let names: Vec<&str> = args.get(2).map_or(Contestant::NAMES.to_vec(), |text| text.split(';').collect());
+    let names: Vec<&str> =
+        args.get(2).map_or_else(|| Contestant::NAMES.to_vec(), |text| text.split(';').collect());
     let lens: Vec<usize> = match args.get(3) {
         Some(text) => text.split(',').map(str::parse).collect::<Result<_, _>>()?,
         None => PAYLOAD_LENS.to_vec(),

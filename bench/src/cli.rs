@@ -161,7 +161,7 @@ fn run(
         }
         "record" => return record(args, allocator),
         "report" => {
-            let folder = args.out.as_deref().unwrap_or(Path::new("target/bench-report"));
+            let folder = args.out.as_deref().unwrap_or_else(|| Path::new("target/bench-report"));
             let measured = match args.parts.first() {
                 // The page alone, of what was measured before.
                 Some(file) => {
@@ -184,6 +184,10 @@ fn run(
                 }
             }
         }
+        "wall-run" => match &args.parts[..] {
+            [scenario, wanted, rounds, turn] => wall::run(scenario, wanted, rounds, turn)?,
+            _ => return Err("wall-run SCENARIO CONTESTANTS ROUNDS TURN".into()),
+        },
         "icount-run" => match &args.parts[..] {
             [row, plant] => icount::run(row, plant.parse()?)?,
             _ => return Err("icount-run ROW PLANT".into()),
@@ -210,7 +214,7 @@ fn verdict(good: bool) -> ExitCode {
 }
 
 fn print_wall(scenario: &Scenario, args: &Args) -> Result<(), String> {
-    let rows = wall::measure(scenario, |_| true, args.effort())?;
+    let rows = wall::measure_apart(&scenario.name, &[], args.effort())?;
     if args.json {
         for row in &rows {
             let name = format!("{}/{}", scenario.name, row.contestant);
@@ -274,8 +278,9 @@ fn record(args: &Args, allocator: &str) -> Result<ExitCode, String> {
         row.name.rsplit('/').next().is_some_and(|contestant| contestant.starts_with("natsbridge"))
     };
     rows.extend(allocations(args)?.into_iter().filter(own));
+    let is_own = |times: &wall::Times| times.contestant.starts_with("natsbridge");
     for scenario in args.scenarios() {
-        for times in wall::measure(&scenario, |name| name.starts_with("natsbridge"), args.effort())? {
+        for times in wall::measure_apart(&scenario.name, &[], args.effort())?.into_iter().filter(is_own) {
             let name = format!("{}/{}", scenario.name, times.contestant);
             rows.push(Row { name, metric: Metric::Wall, value: (times.median() * 10.0).round() / 10.0 });
         }

@@ -93,6 +93,7 @@ pub fn payload(raw: &[u8]) -> PayloadFields<'_> {
 }
 
 /// `count` payloads of `len` bytes each, and the message with them.
+#[non_exhaustive]
 pub struct Input {
     /// The payloads' bytes.
     pub raws: Vec<Vec<u8>>,

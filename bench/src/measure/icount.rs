@@ -55,6 +55,7 @@ pub fn measure(rows: &[String], plant: Plant) -> Result<Vec<Row>, String> {
         counted
     };
     let mut counted: Vec<_> = std::thread::scope(|scope| {
+        #[expect(clippy::needless_collect, reason = "all are started before the first one is waited for")]
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
     });

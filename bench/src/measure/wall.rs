@@ -1,13 +1,18 @@
 //! Time: the contestants of a scenario take turns inside each round, so that what disturbs one disturbs all.
 
+use std::process::Command;
 use std::time::Duration;
 
 use cpu_time::ThreadTime;
 
 use crate::scenario::{Contestant, Scenario};
+use crate::scenarios;
 
 /// The clock of every codec row. Time that the machine gives to others does not count.
 pub const CLOCK: &str = "thread CPU time (CLOCK_THREAD_CPUTIME_ID)";
+
+/// How many sets of buffers a scenario is measured with.
+const RENEWALS: usize = 5;
 
 /// How long to measure.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +63,50 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     }
 }
 
+/// [`measure`] in a process of its own: an allocator remembers what it has seen, glibc's above all (how large a block
+/// it takes from the system and gives back), and no scenario is to depend on those before it. All contestants if
+/// `wanted` is empty.
+///
+/// # Errors
+/// As [`measure`].
+pub fn measure_apart(scenario: &str, wanted: &[&str], effort: Effort) -> Result<Vec<Times>, String> {
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let ran = Command::new(program)
+        .args(["wall-run", scenario, &wanted.join(",")])
+        .args([effort.rounds.to_string(), effort.turn.as_micros().to_string()])
+        .output()
+        .map_err(|error| error.to_string())?;
+    if !ran.status.success() {
+        return Err(String::from_utf8_lossy(&ran.stderr).trim().to_owned());
+    }
+    let times = |line: &str| {
+        let (contestant, rounds) = line.split_once('\t')?;
+        let rounds = rounds.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+        Some(Times { contestant: contestant.into(), rounds })
+    };
+    let lines = String::from_utf8_lossy(&ran.stdout);
+    lines.lines().map(|line| times(line).ok_or_else(|| format!("not a row of times: {line}"))).collect()
+}
+
+/// The inner side of [`measure_apart`].
+///
+/// # Errors
+/// There is no such scenario, or as [`measure`].
+pub fn run(scenario: &str, wanted: &str, rounds: &str, turn: &str) -> Result<(), String> {
+    let number = |text: &str| text.parse::<u32>().map_err(|error| format!("{text}: {error}"));
+    let effort =
+        Effort { rounds: number(rounds)? as usize, turn: Duration::from_micros(number(turn)?.into()) };
+    let found = scenarios::all().into_iter().find(|known| known.name == scenario);
+    let scenario = found.ok_or_else(|| format!("no scenario {scenario}"))?;
+    for row in
+        measure(&scenario, |name| wanted.is_empty() || wanted.split(',').any(|one| one == name), effort)?
+    {
+        let rounds: Vec<_> = row.rounds.iter().map(f64::to_string).collect();
+        println!("{}\t{}", row.contestant, rounds.join(" "));
+    }
+    Ok(())
+}
+
 /// Times the contestants that `wanted` accepts; the answers are checked first.
 ///
 /// # Errors
@@ -67,13 +116,20 @@ pub fn measure(
     wanted: impl Fn(&str) -> bool,
     effort: Effort,
 ) -> Result<Vec<Times>, String> {
-    let mut contestants = scenario.checked(wanted)?;
+    let mut contestants = scenario.checked(&wanted)?;
     let times: Vec<u64> = contestants.iter_mut().map(|one| times_in(one, effort.turn)).collect();
     let mut rows: Vec<Times> = contestants
         .iter()
         .map(|contestant| Times { contestant: contestant.name.clone(), rounds: Vec::new() })
         .collect();
+    // Where buffers lie in memory, and so in the caches, is luck that lasts as long as they do: they are made anew a few
+    // times, beside the old ones, so that the median has seen several.
+    let mut former = Vec::new();
+    let renewal = effort.rounds.div_ceil(RENEWALS).max(1);
     for round in 0..effort.rounds {
+        if round > 0 && round.is_multiple_of(renewal) {
+            former.push(std::mem::replace(&mut contestants, scenario.checked(&wanted)?));
+        }
         for turn in 0..contestants.len() {
             // Everybody follows everybody, not always the same.
             let at = (turn + round) % contestants.len();

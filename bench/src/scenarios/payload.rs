@@ -33,7 +33,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 
 /// Settings as programs send them: strings, numbers, booleans, lists.
 fn dictionary(entries: usize) -> Value {
-    let entry = |n: usize| json!({"id": n, "name": format!("sensor-{n}"), "celsius": 20.5 + n as f64 / 8.0, "on": n % 3 == 0});
+    let entry = |n: usize| json!({"id": n, "name": format!("sensor-{n}"), "celsius": 20.5 + n as f64 / 8.0, "on": n.is_multiple_of(3)});
     Value::Array((0..entries).map(entry).collect())
 }
 
@@ -96,7 +96,7 @@ fn read(entries: usize) -> Vec<Contestant> {
 /// Every third payload is above the threshold; the others do not fit together.
 fn planning(count: usize) -> Vec<Contestant> {
     let item = |n: usize| {
-        let size = if n % 3 == 0 { 1_500_000 } else { 100_000 + n };
+        let size = if n.is_multiple_of(3) { 1_500_000 } else { 100_000 + n };
         PlanItem::new(size as u64, size.div_ceil(3) * 4 + 180, 400)
     };
     let items: Vec<_> = (0..count).map(item).collect();
