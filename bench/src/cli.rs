@@ -278,9 +278,8 @@ fn record(args: &Args, allocator: &str) -> Result<ExitCode, String> {
         row.name.rsplit('/').next().is_some_and(|contestant| contestant.starts_with("natsbridge"))
     };
     rows.extend(allocations(args)?.into_iter().filter(own));
-    let is_own = |times: &wall::Times| times.contestant.starts_with("natsbridge");
     for scenario in args.scenarios() {
-        for times in wall::measure_apart(&scenario.name, &[], args.effort())?.into_iter().filter(is_own) {
+        for times in wall::measure_apart(&scenario.name, &["natsbridge*"], args.effort())? {
             let name = format!("{}/{}", scenario.name, times.contestant);
             rows.push(Row { name, metric: Metric::Wall, value: (times.median() * 10.0).round() / 10.0 });
         }

@@ -57,7 +57,7 @@ pub fn compare(base: &Record, new: &Record, threshold: f64) -> Comparison {
             let (name, old, now) = row;
             let change = change(row);
             let failed = match metric {
-                Metric::Instructions => change > threshold,
+                Metric::Instructions => *now > old * (100.0 + threshold) / 100.0,
                 Metric::Allocations => *old == 0.0 && *now > 0.0,
                 _ => false,
             };

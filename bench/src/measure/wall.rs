@@ -65,7 +65,7 @@ pub fn median(mut values: Vec<f64>) -> f64 {
 
 /// [`measure`] in a process of its own: an allocator remembers what it has seen, glibc's above all (how large a block
 /// it takes from the system and gives back), and no scenario is to depend on those before it. All contestants if
-/// `wanted` is empty.
+/// `wanted` is empty; `abc*` is every one whose name begins so.
 ///
 /// # Errors
 /// As [`measure`].
@@ -98,9 +98,10 @@ pub fn run(scenario: &str, wanted: &str, rounds: &str, turn: &str) -> Result<(),
         Effort { rounds: number(rounds)? as usize, turn: Duration::from_micros(number(turn)?.into()) };
     let found = scenarios::all().into_iter().find(|known| known.name == scenario);
     let scenario = found.ok_or_else(|| format!("no scenario {scenario}"))?;
-    for row in
-        measure(&scenario, |name| wanted.is_empty() || wanted.split(',').any(|one| one == name), effort)?
-    {
+    let is =
+        |one: &str, name: &str| one.strip_suffix('*').map_or(one == name, |start| name.starts_with(start));
+    let accepts = |name: &str| wanted.is_empty() || wanted.split(',').any(|one| is(one, name));
+    for row in measure(&scenario, accepts, effort)? {
         let rounds: Vec<_> = row.rounds.iter().map(f64::to_string).collect();
         println!("{}\t{}", row.contestant, rounds.join(" "));
     }
