@@ -42,8 +42,13 @@ def decode(text):
         raw = a2b_base64(body)
     except ValueError:
         raise _error(text)
-    if b2a_base64(raw)[:-1] != body:
+    if len(body) != encoded_len(len(raw)):
         raise _error(text)
+    # Piece by piece: a heap of 2 MB has no room for another two long copies in one place.
+    for at in range(0, len(raw), CHUNK):
+        start = at // 3 * 4
+        if b2a_base64(raw[at : at + CHUNK])[:-1] != body[start : start + CHUNK // 3 * 4]:
+            raise _error(text)
     return raw
 
 
