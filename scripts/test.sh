@@ -53,14 +53,6 @@ else
 fi
 step "the benchmark gate" scripts/bench-gate.sh
 step "what the benchmark gate finds" scripts/bench-gate-test.sh
-step "the Python port" .cache/peers-venv/bin/python -m unittest discover -s conformance/ports/python/tests
-step "the MicroPython port" .cache/peers-venv/bin/python -m unittest discover -s conformance/ports/micropython/tests
-step "the JavaScript port" npm --prefix conformance/ports/javascript test
-if command -v julia >/dev/null; then
-    step "the Julia port" julia --startup-file=no conformance/ports/julia/test/runtests.jl
-else
-    echo "=== the Julia port: NOT RUN, no julia on the PATH"
-fi
 if ! $quick; then
     step "format, lints and documentation" scripts/check.sh
     step "the types of the JavaScript port" npm --prefix conformance/ports/javascript run types
