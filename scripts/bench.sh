@@ -32,7 +32,7 @@ bench=$target/release/natsbridge-bench
 if $record; then
     folder=bench/records/$(date -u +%Y-%m-%d)-$(git rev-parse --short=10 HEAD)
     mkdir -p "$folder"
-    cp "$out/report.json" "$out/envelope.svg" "$out/targets.md" "$folder/"
+    cp "$out/report.json" "$out/envelope.svg" "$out/method.md" "$out/targets.md" "$folder/"
     git diff --quiet HEAD -- engine bench Cargo.lock ||
         echo "bench: the tree has changes that are not committed; the record says so" >&2
     echo "bench: recorded in $folder"

@@ -98,19 +98,19 @@ impl Chart<'_> {
                 );
             }
         }
-        let mut free = f64::MIN; // from where on there is room for a label
+        let mut free = f64::MIN; // from where on there is room in the first row
         for (value, label) in &self.x_ticks {
             let at = x(*value);
             let half = label.len() as f64 * 3.6;
-            let label = if at - half < free { "" } else { label };
-            if !label.is_empty() {
+            let row = if at - half < free { 31.0 } else { 17.0 };
+            if row < 20.0 {
                 free = at + half + 8.0;
             }
             let _ = write!(
                 out,
                 "<line x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{bottom}\" stroke=\"#eef1f4\"/>\
                  <text x=\"{at:.1}\" y=\"{:.1}\" font-size=\"12\" text-anchor=\"middle\" fill=\"{TEXT}\">{}</text>",
-                bottom + 18.0,
+                bottom + row,
                 escape(label)
             );
         }

@@ -156,7 +156,7 @@ fn uploads(_: Effort) -> Value {
     json!({"absent": "not in this build"})
 }
 
-/// Writes `index.html`, `report.json` and the chart for the README to a folder.
+/// Writes `index.html`, `report.json`, the chart for the README, and the targets and the method as Markdown to a folder.
 ///
 /// # Errors
 /// The folder cannot be written to.
@@ -168,6 +168,7 @@ pub fn write(report: &Value, folder: &Path) -> Result<(), String> {
     put("report.json", &lines(report))?;
     put("index.html", &page::html(report))?;
     put("envelope.svg", &page::readme_chart(report))?;
+    put("method.md", &page::method_markdown(report))?;
     put("targets.md", &page::targets_markdown(report))
 }
 

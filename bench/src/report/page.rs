@@ -121,9 +121,9 @@ fn throughput<'a>(report: &Value, prefix: &str, title: &'a str, width: f64, heig
     Chart { title, y_label: "GB/s of raw payload", x_ticks, x_log: true, series, width, height }
 }
 
-/// `64KiB` as `64 KiB`.
+/// `64KiB` as `64 KiB`, `1.9K` as `1.9 K`.
 fn spaced(size: &str) -> String {
-    let digits = size.len() - size.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let digits = size.len() - size.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
     format!("{} {}", &size[..digits], &size[digits..])
 }
 
@@ -147,16 +147,19 @@ fn nats(report: &Value, out: &mut String) {
         if row["contestant"] == "raw" {
             raw = (cpu, rate);
         }
+        let (more, part) = if row["contestant"] == "raw" {
+            ("–".into(), "–".into())
+        } else {
+            (format!("{:+.0} %", (cpu / raw.0 - 1.0) * 100.0), format!("{:.2}×", rate / raw.1))
+        };
         let _ = write!(
             out,
-            "<tr><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{:+.0} %</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{:.2}×</td></tr>",
+            "<tr><td class=\"n\">{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{more}</td>\
+             <td class=\"n\">{}</td><td class=\"n\">{part}</td></tr>",
             number(row["message_len"].as_f64().unwrap_or(0.0)),
             text(&row["contestant"]),
             number(cpu),
-            (cpu / raw.0 - 1.0) * 100.0,
             number(rate),
-            rate / raw.1,
         );
     }
     out.push_str("</table><h3>Request and reply</h3>");
@@ -182,7 +185,7 @@ fn nats(report: &Value, out: &mut String) {
             let points = micros.enumerate().map(|(at, micros)| (at as f64, micros)).collect();
             series.push(Series { name: name.into(), points });
         }
-        let title = format!("{} at {rate} requests a second", size.as_str().unwrap_or_default());
+        let title = format!("{} at {rate} requests a second", spaced(size.as_str().unwrap_or_default()));
         let chart = Chart {
             title: &title,
             y_label: "microseconds until the answer",
@@ -276,7 +279,28 @@ fn measured(value: f64, ratio: &Value) -> String {
     if close { format!("{value:.3}") } else { format!("{value:.2}") }
 }
 
-/// The same as a table in Markdown.
+/// What was measured, where and how, in Markdown.
+pub(super) fn method_markdown(report: &Value) -> String {
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let effort = &report["effort"];
+    let mut out = format!(
+        "Commit {}, {}.\n\nTimes are {}, medians of {} rounds of {} µs; contestants take turns inside each round; each \
+         scenario is a process of its own. Ratios are medians of the rounds' ratios.\n\n| | |\n|---|---|\n",
+        plain(&report["commit"]),
+        plain(&report["date"]),
+        plain(&report["clock"]),
+        effort["rounds"],
+        effort["turn_us"],
+    );
+    for group in ["place", "counts"] {
+        for (name, value) in report["machine"][group].as_object().into_iter().flatten() {
+            let _ = writeln!(out, "| {name} | {} |", plain(value));
+        }
+    }
+    out
+}
+
+/// The targets as a table in Markdown.
 pub(super) fn targets_markdown(report: &Value) -> String {
     let mut out = String::from("| target | measured | to reach | |\n|---|---|---|---|\n");
     for ratio in rows(report, "ratios") {
