@@ -21,9 +21,9 @@ fn consume(message: Vec<u8>) -> Result<(), Error> {
         black_box((payload.dataname(), payload.metadata().get::<u8>("k")));
         let data = payload.decode()?;
         match data.payload_type() {
-            PayloadType::Dictionary => drop(black_box(data.json_text()?)),
+            PayloadType::Dictionary => _ = black_box(data.json_text()?),
             PayloadType::Table => drop(black_box(data.record_batches()?)),
-            PayloadType::Text => drop(black_box(data.text()?)),
+            PayloadType::Text => _ = black_box(data.text()?),
             _ => {}
         }
     }
@@ -50,7 +50,7 @@ fn bomb(name: &str, message: Vec<u8>) -> Result<(), Error> {
     };
     // Somebody else may have the processor for a while, but not each time.
     let times = (0..5).map(|_| {
-        let plain = best(&mut || drop(black_box(plain_scan(&message))));
+        let plain = best(&mut || _ = black_box(plain_scan(&message)));
         let ours = best(&mut || drop(black_box(consume(message.clone()))));
         (ours, plain)
     });
