@@ -24,6 +24,9 @@ pub struct Limits {
     pub payload_count: usize,
     /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen).
     pub download_len: u64,
+    /// Bytes of one payload fetched by link into a file, or read as a stream. Default 16 GiB (chosen): it costs no memory,
+    /// but disks are not endless.
+    pub save_len: u64,
     /// Bytes that the buffers of one table may hold after decompression. Default 1 GiB (chosen): a small
     /// compressed body can claim any size.
     pub table_len: u64,
@@ -35,6 +38,7 @@ impl Default for Limits {
             message_len: 64 * 1024 * 1024,
             payload_count: 4096,
             download_len: 1024 * 1024 * 1024,
+            save_len: 16 * 1024 * 1024 * 1024,
             table_len: 1024 * 1024 * 1024,
         }
     }
@@ -59,6 +63,13 @@ impl Limits {
     #[must_use]
     pub fn download_len(mut self, bytes: u64) -> Self {
         self.download_len = bytes;
+        self
+    }
+
+    /// Sets [`save_len`](Self::save_len), in bytes.
+    #[must_use]
+    pub fn save_len(mut self, bytes: u64) -> Self {
+        self.save_len = bytes;
         self
     }
 
