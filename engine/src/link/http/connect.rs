@@ -14,23 +14,42 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
+use super::dial::{Dialer, System, dial};
+use crate::link::address::Reach;
 use crate::link::origin::{Origin, Scheme};
 use crate::{Error, ErrorKind, Result};
 
 /// Makes connections; reads the system's certificates once, when the first `https` origin asks for them.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Connector {
+    dialer: Arc<dyn Dialer>,
     tls: OnceCell<TlsConnector>,
 }
 
+impl Default for Connector {
+    fn default() -> Self {
+        Self { dialer: Arc::new(System), tls: OnceCell::new() }
+    }
+}
+
 impl Connector {
-    /// Connects. Every failure is of kind [`Network`](ErrorKind::Network).
-    pub(super) async fn connect(&self, origin: &Origin, progress: Arc<Progress>) -> Result<Wire> {
+    pub(super) fn set_dialer(&mut self, dialer: Arc<dyn Dialer>) {
+        self.dialer = dialer;
+    }
+
+    /// Connects to an address within `reach`. Every failure is of kind [`Network`](ErrorKind::Network), but for an address
+    /// that is not allowed.
+    pub(super) async fn connect(
+        &self,
+        origin: &Origin,
+        reach: Reach,
+        progress: Arc<Progress>,
+    ) -> Result<Wire> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Network, format!("cannot connect to {origin}")).with_source(error)
         };
         let host = origin.host().trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((host, origin.port())).await.map_err(failed)?;
+        let tcp = dial(&self.dialer, origin, reach).await?;
         // Heads and the end of a body are small; waiting to fill a packet would only add latency.
         tcp.set_nodelay(true).map_err(failed)?;
         let stream = match origin.scheme() {
@@ -248,7 +267,10 @@ mod tests {
     async fn an_answer_is_read_although_writing_has_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let mut wire = Connector::default().connect(&origin, Arc::new(Progress::new())).await.unwrap();
+        let mut wire = Connector::default()
+            .connect(&origin, Reach::everywhere(), Arc::new(Progress::new()))
+            .await
+            .unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
 
         wire.write_all(b"never read").await.unwrap();
