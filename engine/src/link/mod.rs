@@ -40,17 +40,6 @@ mod plik;
 mod policy;
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 mod progress;
-mod retry;
-mod source;
-mod store;
-#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
-mod tap;
-#[cfg(feature = "nats")]
-pub(crate) mod upload;
-mod url;
-
-#[cfg(feature = "tokio")]
-pub use budget::{Budget, Claim};
 #[cfg(feature = "nats")]
 pub(crate) mod reader;
 mod retry;
@@ -59,11 +48,19 @@ mod retry;
 pub(crate) mod room;
 #[cfg(feature = "nats")]
 pub(crate) mod save;
+mod source;
 mod store;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
+mod tap;
 #[cfg(any(feature = "plik", feature = "nats"))]
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only a bridge streams"))]
 pub(crate) mod transfer;
+#[cfg(feature = "nats")]
+pub(crate) mod upload;
 mod url;
+
+#[cfg(feature = "tokio")]
+pub use budget::{Budget, Claim};
 
 pub use address::{AddressClass, Reach};
 #[cfg(any(feature = "plik", feature = "nats"))]
@@ -78,7 +75,6 @@ pub use origin::{Origin, Scheme};
 pub use partial::sweep;
 #[cfg(feature = "plik")]
 pub use plik::{Lifetime, Plik};
-pub use policy::Policy;
 pub use policy::{Explanation, Policy};
 pub use progress::{Progress, ProgressStream, Transferred};
 #[cfg(feature = "nats")]
