@@ -19,7 +19,7 @@ mod address;
 mod budget;
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod buffer;
-#[cfg(any(feature = "plik", feature = "nats"))]
+#[cfg(feature = "nats")]
 pub(crate) mod cleanup;
 #[cfg(feature = "plik")]
 mod date;
@@ -59,11 +59,10 @@ pub(crate) mod transfer;
 pub(crate) mod upload;
 mod url;
 
+pub use address::{AddressClass, Reach};
 #[cfg(feature = "tokio")]
 pub use budget::{Budget, Claim};
-
-pub use address::{AddressClass, Reach};
-#[cfg(any(feature = "plik", feature = "nats"))]
+#[cfg(feature = "nats")]
 pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
