@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::link::{FetchOptions, LinkStore, Origin, Policy, Retry};
 #[cfg(feature = "plik")]
-use crate::link::{HttpStore, HttpTimeouts};
+use crate::link::{HttpStore, HttpTimeouts, TlsOptions};
 
 /// Options of a [`Bridge`]; each method sets one. Mistakes in them are reported when connecting.
 #[derive(Debug)]
@@ -36,6 +36,9 @@ pub struct BridgeBuilder {
     download_timeout: Option<Duration>,
     /// Downloads from allowed origins where there is no store.
     plain: Option<Arc<dyn LinkStore>>,
+    /// What `plain` is a copy of, where there are options for it.
+    #[cfg(feature = "plik")]
+    http: HttpStore,
     parallel_downloads: usize,
     buffer_bytes: usize,
     dialect: Dialect,
@@ -61,6 +64,8 @@ impl Default for BridgeBuilder {
             refuse_unverified: false,
             download_timeout: Some(DOWNLOAD_TIMEOUT),
             plain: None,
+            #[cfg(feature = "plik")]
+            http: HttpStore::new(),
             parallel_downloads: 4,
             buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
@@ -155,7 +160,17 @@ impl BridgeBuilder {
     /// The deadlines of downloads where no store is given, only origins. A store has its own.
     #[cfg(feature = "plik")]
     pub fn http_timeouts(mut self, timeouts: HttpTimeouts) -> Self {
-        self.plain = Some(Arc::new(HttpStore::new().timeouts(timeouts)));
+        self.http = self.http.timeouts(timeouts);
+        self.plain = Some(Arc::new(self.http.clone()));
+        self
+    }
+
+    /// Whom to trust, and which client certificate to show, in downloads where no store is given, only origins. A store has
+    /// its own options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.http = self.http.tls(options);
+        self.plain = Some(Arc::new(self.http.clone()));
         self
     }
 

@@ -10,6 +10,7 @@ pub(super) use exchange::{Client, Reply, Request};
 pub(super) use status::{Direction, snippet, status_error};
 
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
+use super::tls::TlsOptions;
 use super::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -87,7 +88,7 @@ impl HttpTimeouts {
 ///
 /// let store = HttpStore::new().timeouts(HttpTimeouts::default());
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct HttpStore {
     client: Client,
 }
@@ -102,6 +103,13 @@ impl HttpStore {
     #[must_use]
     pub fn timeouts(mut self, timeouts: HttpTimeouts) -> Self {
         self.client.set_timeouts(timeouts);
+        self
+    }
+
+    /// Sets whom to trust, and which client certificate to show, where a server speaks `https`.
+    #[must_use]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.client.set_tls(options);
         self
     }
 }

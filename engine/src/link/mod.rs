@@ -31,6 +31,8 @@ mod plik;
 mod policy;
 mod retry;
 mod store;
+#[cfg(feature = "plik")]
+mod tls;
 mod url;
 
 #[cfg(any(feature = "plik", feature = "nats"))]
@@ -46,4 +48,6 @@ pub use plik::{Lifetime, Plik};
 pub use policy::Policy;
 pub use retry::Retry;
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};
+#[cfg(feature = "plik")]
+pub use tls::TlsOptions;
 pub use url::LinkUrl;

@@ -25,6 +25,7 @@ use super::connect::{Connector, Progress};
 use super::{Direction, HttpTimeouts};
 use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
+use crate::link::tls::{self, TlsOptions};
 use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -78,6 +79,10 @@ impl<'a> Request<'a> {
 }
 
 impl Client {
+    pub(in crate::link) fn set_tls(&mut self, options: TlsOptions) {
+        self.connector.set_tls(options);
+    }
+
     pub(in crate::link) fn set_timeouts(&mut self, timeouts: HttpTimeouts) {
         self.timeouts = timeouts;
     }
@@ -334,6 +339,9 @@ impl Clock {
 
 /// An exchange that ended before the head of an answer.
 fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let (kind, what) = if error.is_parse() {
         (direction.rejected(), "does not answer in valid HTTP")
     } else if error.is_user() {
@@ -346,6 +354,9 @@ fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) ->
 
 /// A body that did not reach its end.
 fn body_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     let (kind, what) = match io {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
