@@ -47,6 +47,8 @@ pub(super) struct Uploads {
     ledger: Arc<Ledger>,
     store: Option<Arc<dyn LinkStore>>,
     events: Events,
+    /// Whether somebody has seen to the deleting already.
+    undone: bool,
 }
 
 impl Uploads {
@@ -57,6 +59,7 @@ impl Uploads {
             ledger: Arc::new(Ledger::new(inner.uploads.record.clone())),
             store: inner.store.clone(),
             events: inner.events.clone(),
+            undone: false,
         }
     }
 
@@ -115,7 +118,8 @@ impl Uploads {
 
     /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it. The
     /// deleting goes on even if nobody waits for it any more.
-    pub(super) async fn undo(self, error: Error) -> Error {
+    pub(super) async fn undo(mut self, error: Error) -> Error {
+        self.undone = true;
         self.ledger.fail_all();
         let deleted = match self.delete() {
             Some(task) => match tokio::time::timeout(UNDO_TIMEOUT, task).await {
@@ -141,9 +145,7 @@ impl Uploads {
         let (ledger, events) = (Arc::clone(&self.ledger), self.events.clone());
         cleanup::spawn(async move {
             let deleted = delete_unwanted(&*store, &ledger).await;
-            if deleted.is_err() {
-                events.count_undeleted(ledger.unwanted().len() as u64);
-            }
+            events.count_undeleted(ledger.unwanted().len() as u64);
             deleted
         })
     }
@@ -153,7 +155,7 @@ impl Drop for Uploads {
     /// Takes back whatever was not kept, as far as there is still a runtime to do it with: of a send that is dropped all
     /// that was announced, of one that went out what failed attempts have left.
     fn drop(&mut self) {
-        if !self.ledger.is_empty() {
+        if !self.undone && !self.ledger.is_empty() {
             self.ledger.fail_all();
             self.delete();
         }

@@ -27,7 +27,6 @@ struct Entry {
     wanted_by: Vec<usize>,
 }
 
-#[allow(dead_code, reason = "the codec uploads nothing")]
 impl Ledger {
     pub(crate) fn new(record: Option<Arc<dyn UploadRecord>>) -> Self {
         Self { entries: Mutex::default(), record }

@@ -27,15 +27,18 @@ mod fetch;
 mod handler;
 #[cfg(feature = "plik")]
 mod http;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 pub(crate) mod ledger;
 mod origin;
 #[cfg(feature = "plik")]
 mod plik;
 mod policy;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 mod progress;
 mod retry;
 mod source;
 mod store;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 mod tap;
 #[cfg(feature = "nats")]
 pub(crate) mod upload;

@@ -73,7 +73,6 @@ impl Progress {
     }
 
     /// One more transfer to report, of so many bytes.
-    #[allow(dead_code, reason = "the codec transfers nothing")]
     pub(crate) fn part(&self, len: Option<u64>) -> Part {
         let part = Part { progress: self.clone(), bytes: Mutex::new(0), len };
         part.progress.change(|sums| match len {
@@ -107,7 +106,6 @@ pub(crate) struct Part {
     len: Option<u64>,
 }
 
-#[allow(dead_code, reason = "the codec transfers nothing")]
 impl Part {
     /// So many bytes more.
     pub(crate) fn add(&self, count: u64) {

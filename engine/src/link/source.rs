@@ -7,7 +7,9 @@ mod reader;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+#[cfg(feature = "tokio")]
+use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -48,6 +50,7 @@ pub struct Source {
 }
 
 type Opener = Arc<dyn Fn() -> BoxFuture<'static, Result<Source>> + Send + Sync>;
+#[cfg(feature = "tokio")]
 type Once = Arc<Mutex<Option<Box<dyn Pieces>>>>;
 
 #[derive(Clone)]
@@ -58,6 +61,7 @@ enum Kind {
     /// A file that is no regular one: a pipe or a device, of unknown length.
     #[cfg(feature = "tokio")]
     Device(Arc<std::path::Path>),
+    #[cfg(feature = "tokio")]
     Once(Once),
     Factory(Opener),
     /// Begun already: what is left of it, head included, and how to get it all once more.
@@ -155,6 +159,7 @@ impl Source {
             Kind::File(_) => true,
             #[cfg(feature = "tokio")]
             Kind::Device(_) => false,
+            #[cfg(feature = "tokio")]
             Kind::Once(_) => false,
             #[cfg(feature = "nats")]
             Kind::Begun(_, whole) => whole.is_repeatable(),
@@ -200,6 +205,7 @@ impl Source {
                 Kind::Device(path) => {
                     Ok(Box::new(file::open(Arc::clone(path), None, None).await?) as Box<dyn Pieces>)
                 }
+                #[cfg(feature = "tokio")]
                 Kind::Once(once) => take(once),
                 Kind::Factory(open) => open().await?.open().await,
                 #[cfg(feature = "nats")]
@@ -237,6 +243,7 @@ fn once(pieces: impl Pieces + 'static) -> Once {
     Arc::new(Mutex::new(Some(Box::new(pieces))))
 }
 
+#[cfg(feature = "tokio")]
 fn take(once: &Once) -> Result<Box<dyn Pieces>> {
     let taken = once.lock().unwrap_or_else(PoisonError::into_inner).take();
     taken.ok_or_else(|| Error::new(ErrorKind::Misuse, "a reader or stream can be sent only once"))
@@ -253,6 +260,7 @@ impl fmt::Debug for Source {
             Kind::Memory(_) => "memory",
             #[cfg(feature = "tokio")]
             Kind::File(_) | Kind::Device(_) => "file",
+            #[cfg(feature = "tokio")]
             Kind::Once(_) => "reader",
             Kind::Factory(_) => "factory",
             #[cfg(feature = "nats")]

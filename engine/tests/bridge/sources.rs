@@ -32,6 +32,7 @@ struct Place {
 impl Place {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("files")).unwrap();
         let files = FileServer::builder().dir(dir.path().join("files")).start().await.unwrap();
         Self { nats: NatsServer::start(), files, dir }
     }
@@ -102,9 +103,15 @@ impl Slow {
 }
 
 impl AsyncRead for Slow {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let count = self.step.min(out.remaining()).min(self.bytes.len() - self.at);
-        if count == 0 && let Some(error) = self.error.take() {
+        if count == 0
+            && let Some(error) = self.error.take()
+        {
             return Poll::Ready(Err(error));
         }
         out.put_slice(&self.bytes[self.at..self.at + count]);
@@ -138,10 +145,14 @@ async fn every_source_spills_at_the_threshold_and_arrives_whole() {
             .reader("reader", Slow::new(bytes.clone()), None)
             .reader("known", Slow::new(bytes.clone()), len)
             .stream("stream", pieces(&bytes, 7_777))
-            .source("video", "factory", Source::factory(None, move || {
-                let bytes = whole.clone();
-                async move { Ok(Source::reader(Slow::new(bytes), None)) }
-            }))
+            .source(
+                "video",
+                "factory",
+                Source::factory(None, move || {
+                    let bytes = whole.clone();
+                    async move { Ok(Source::reader(Slow::new(bytes), None)) }
+                }),
+            )
             .binary("memory", bytes.clone())
             .await
             .unwrap();
@@ -213,9 +224,12 @@ async fn typed_sources_are_checked_inside_the_message() {
     let mut messages = bridge.subscribe("s").await.unwrap();
     bridge.send("s").source("dictionary", "d", Source::file(&json)).await.unwrap();
     let value: serde_json::Value =
-        next(&mut messages).await.unwrap().payload("d").unwrap().dictionary().await.unwrap();
+        next(&mut messages).await.unwrap().payload("d").unwrap().json_value().await.unwrap();
     assert_eq!(value, serde_json::json!({"a": 1}));
-    assert_eq!(Payload::from_source("", "x", Source::file(&json)).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        Payload::from_source("", "x", Source::file(&json)).unwrap_err().kind(),
+        ErrorKind::InvalidInput
+    );
     let payload = Payload::from_source("binary", "x", Source::file(&json)).unwrap();
     let mut publisher = bridge.publisher("s").unwrap();
     assert_eq!(kind(publisher.publish(&[(&payload).into()]).await), ErrorKind::Misuse);
@@ -244,6 +258,7 @@ async fn what_cannot_be_read_is_an_error_and_leaves_nothing() {
         let broken = stream::iter([Ok(noise(1, len)), Err(io::Error::other("broken"))]);
         assert_eq!(kind(bridge.send("s").stream("s", broken).await), ErrorKind::SourceFailed);
     }
+    place.assert_empty("a broken reader").await;
     // More than was announced is not read.
     let reader = Slow::new(noise(1, 500_000));
     let read = Arc::clone(&reader.read);
@@ -284,8 +299,9 @@ async fn an_upload_that_fails_is_tried_again_and_leaves_one_file() {
     let place = Place::new().await;
     let path = place.file("payload", &noise(1, 600_000));
     for fate in [Fate::CutRequest(0), Fate::CutRequest(200_000), Fate::LoseAnswer] {
-        // The first connection creates the upload, the second sends the file.
-        for spoilt in [0, 1] {
+        // The first connection creates the upload, with few bytes; the second sends the file.
+        let first = usize::from(fate == Fate::CutRequest(200_000));
+        for spoilt in first..2 {
             let proxy =
                 Proxy::start(place.files.url(), move |at| if at == spoilt { fate } else { Fate::Pass }).await;
             let bridge = place.bridge_through(&proxy.url).await;
@@ -433,8 +449,7 @@ async fn progress_is_reported_up_to_the_last_byte() {
     let path = place.file("payload", &noise(1, 700_000));
     let reports = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&reports);
-    let progress =
-        Progress::callback(move |report| log.lock().unwrap().push((report.bytes, report.total)));
+    let progress = Progress::callback(move |report| log.lock().unwrap().push((report.bytes, report.total)));
     bridge.send("s").file("f", &path).binary("b", noise(2, 300_000)).progress(progress).await.unwrap();
     let seen = std::mem::take(&mut *reports.lock().unwrap());
     assert_eq!(seen.last(), Some(&(1_000_000, Some(1_000_000))));
@@ -508,7 +523,11 @@ async fn a_budget_of_one_makes_uploads_take_turns() {
 struct Counted(Slow, Arc<(AtomicUsize, AtomicUsize)>);
 
 impl AsyncRead for Counted {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_read(cx, out)
     }
 }
