@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(super) use exchange::{Client, Reply, Request, RequestBody};
 pub(super) use status::{Direction, snippet, status_error};
 
+use super::http_store::Uploading;
+use super::origin::Origin;
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
 use super::tls::TlsOptions;
 use super::url::LinkUrl;
@@ -78,19 +80,30 @@ impl HttpTimeouts {
     }
 }
 
-/// A store that only downloads: for a receiver that allows an origin and uploads nothing.
+/// Any HTTP server: downloads with GET, and uploads with PUT or POST where it is said where to.
 ///
-/// It names no origins of its own, so the receiver's [`Policy`](super::Policy) alone says where links may point.
+/// As it is made it only downloads, for a receiver that allows an origin and uploads nothing: it names no origins of its
+/// own, so the receiver's [`Policy`](super::Policy) alone says where links may point. Uploads go to URLs made of a template
+/// ([`upload_to`](Self::upload_to): a WebDAV folder), or of a function ([`upload_signed`](Self::upload_signed): presigned URLs).
+/// They are streamed, of exact length where it is known and in chunks where it is not; 200, 201 and 204 are success, and
+/// the stored length is [checked](Self::check_length).
 ///
 /// # Examples
 /// ```
+/// use std::time::Duration;
 /// use natsbridge::link::{HttpStore, HttpTimeouts};
 ///
-/// let store = HttpStore::new().timeouts(HttpTimeouts::default());
+/// let downloads = HttpStore::new().timeouts(HttpTimeouts::default());
+/// let webdav = HttpStore::new()
+///     .upload_to("https://dav.example/links/{id}-{name}")?
+///     .basic_auth("ada", "password")
+///     .lifetime(Duration::from_secs(86_400)); // a cron job on the server deletes what is older
+/// # Ok::<_, natsbridge::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct HttpStore {
-    client: Client,
+    pub(super) client: Client,
+    pub(super) uploading: Uploading,
 }
 
 impl HttpStore {
@@ -115,17 +128,24 @@ impl HttpStore {
 }
 
 impl LinkStore for HttpStore {
-    fn upload(&self, _upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
-        Box::pin(async { Err(Error::new(ErrorKind::Misuse, "this store only downloads")) })
+    fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
+        Box::pin(self.put(upload))
+    }
+
+    fn delete<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.remove(handle))
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        self.own_origins()
     }
 
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(download(&self.client, url, None))
+        Box::pin(download(&self.client, url, self.authorization(url.origin())))
     }
 
-    fn max_url_len(&self, _name: &str) -> usize {
-        // Nothing is ever uploaded, so this is never counted with; the longest URL keeps the promise all the same.
-        LinkUrl::MAX_LEN
+    fn max_url_len(&self, name: &str) -> usize {
+        self.max_link_len(name)
     }
 }
 

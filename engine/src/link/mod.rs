@@ -24,9 +24,13 @@ pub(crate) mod cleanup;
 mod date;
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod fetch;
+#[cfg(feature = "plik")]
+mod folder;
 mod handler;
 #[cfg(feature = "plik")]
 mod http;
+#[cfg(feature = "plik")]
+mod http_store;
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 pub(crate) mod ledger;
 mod origin;
@@ -41,9 +45,11 @@ mod store;
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 mod tap;
 #[cfg(feature = "nats")]
-pub(crate) mod upload;
+pub mod testing;
 #[cfg(feature = "plik")]
 mod tls;
+#[cfg(feature = "nats")]
+pub(crate) mod upload;
 mod url;
 
 #[cfg(feature = "tokio")]
@@ -52,9 +58,13 @@ pub use budget::{Budget, Claim};
 pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
+#[cfg(feature = "plik")]
+pub use folder::FolderStore;
 pub use handler::HandlerStore;
 #[cfg(feature = "plik")]
 pub use http::{HttpStore, HttpTimeouts};
+#[cfg(feature = "plik")]
+pub use http_store::SignedUrls;
 pub use origin::{Origin, Scheme};
 #[cfg(feature = "plik")]
 pub use plik::{Lifetime, Plik};

@@ -283,3 +283,12 @@ fn meaning(error: &rustls::Error) -> Option<&'static str> {
         _ => return None,
     })
 }
+/// 32 hexadecimal digits that nobody can guess, from the provider of random numbers that TLS uses as well.
+pub(super) fn random_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    provider()
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| Error::new(ErrorKind::Bug, "the system has no random numbers"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
+}

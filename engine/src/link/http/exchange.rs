@@ -49,7 +49,7 @@ impl fmt::Debug for Client {
 pub(in crate::link) struct Request<'a> {
     method: Method,
     url: &'a LinkUrl,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     body: RequestBody,
 }
 
@@ -92,8 +92,8 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a header, if there is a value.
-    pub(in crate::link) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
-        self.headers.extend(value.map(|value| (name, value.to_owned())));
+    pub(in crate::link) fn header(mut self, name: impl Into<Cow<'static, str>>, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name.into(), value.to_owned())));
         self
     }
 
@@ -168,7 +168,7 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
         true => origin.host().to_owned(),
         false => format!("{}:{}", origin.host(), origin.port()),
     };
-    let has_body = !matches!(request.method, Method::GET | Method::DELETE);
+    let has_body = !matches!(request.method, Method::GET | Method::HEAD | Method::DELETE);
     let mut builder = hyper::Request::builder()
         .method(request.method)
         .uri(request.url.path_and_query())
@@ -183,7 +183,7 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
             Error::new(ErrorKind::Misuse, format!("the {name} header has characters that HTTP cannot carry"))
         })?;
         value.set_sensitive(true);
-        builder = builder.header(name, value);
+        builder = builder.header(&*name, value);
     }
     let remaining = request.body.len();
     if let (true, Some(len)) = (has_body, remaining) {
