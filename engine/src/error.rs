@@ -115,6 +115,9 @@ pub enum ErrorKind {
     // -- the way there --
     /// A connection to a file server could not be made, or broke.
     Network,
+    /// A file server and this client do not accept each other: a certificate that is not trusted, has expired or is for
+    /// another host, a client certificate that is missing or refused. Trying again does not help.
+    TlsFailed,
     /// A deadline passed; the text says which one.
     TimedOut,
 
@@ -187,7 +190,8 @@ impl ErrorKind {
             | Self::LinkTooLong
             | Self::DigestMismatch
             | Self::UploadRejected
-            | Self::UploadUnavailable => Fault::FileServer,
+            | Self::UploadUnavailable
+            | Self::TlsFailed => Fault::FileServer,
             Self::Network | Self::TimedOut => Fault::Network,
             Self::ConnectFailed
             | Self::Disconnected
@@ -245,6 +249,7 @@ impl ErrorKind {
             Self::UploadRejected => "upload rejected",
             Self::UploadUnavailable => "upload unavailable",
             Self::Network => "network failure",
+            Self::TlsFailed => "TLS failed",
             Self::TimedOut => "timed out",
             Self::ConnectFailed => "cannot connect to NATS",
             Self::Disconnected => "disconnected from NATS",

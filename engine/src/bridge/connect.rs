@@ -23,7 +23,7 @@ use crate::limits::Limits;
 use crate::link::upload::UploadOptions;
 use crate::link::{Budget, FetchOptions, LinkStore, Origin, Policy, Retry};
 #[cfg(feature = "plik")]
-use crate::link::{HttpStore, HttpTimeouts};
+use crate::link::{HttpStore, HttpTimeouts, TlsOptions};
 
 /// Options of a [`Bridge`]; each method sets one. Mistakes in them are reported when connecting.
 #[derive(Debug)]
@@ -205,6 +205,14 @@ impl BridgeBuilder {
     /// once. Default 0: nothing.
     pub fn download_cache(mut self, bytes: u64) -> Self {
         self.download_cache = bytes;
+        self
+    }
+
+    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its own
+    /// options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.plain = self.plain.tls(options);
         self
     }
 

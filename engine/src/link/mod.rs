@@ -27,9 +27,13 @@ mod date;
 pub(crate) mod fetch;
 #[cfg(feature = "nats")]
 pub(crate) mod flight;
+#[cfg(feature = "plik")]
+mod folder;
 mod handler;
 #[cfg(feature = "plik")]
 mod http;
+#[cfg(feature = "plik")]
+mod http_store;
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 pub(crate) mod ledger;
 mod origin;
@@ -52,6 +56,10 @@ mod source;
 mod store;
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 mod tap;
+#[cfg(feature = "nats")]
+pub mod testing;
+#[cfg(feature = "plik")]
+mod tls;
 #[cfg(any(feature = "plik", feature = "nats"))]
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only a bridge streams"))]
 pub(crate) mod transfer;
@@ -66,9 +74,13 @@ pub use budget::{Budget, Claim};
 pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
+#[cfg(feature = "plik")]
+pub use folder::FolderStore;
 pub use handler::HandlerStore;
 #[cfg(feature = "plik")]
 pub use http::{Dialer, HttpStore, HttpTimeouts};
+#[cfg(feature = "plik")]
+pub use http_store::SignedUrls;
 pub use origin::{Origin, Scheme};
 #[cfg(feature = "nats")]
 pub use partial::sweep;
@@ -82,4 +94,6 @@ pub use retry::Retry;
 pub use source::{PIECE_LEN, Source};
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};
 pub use tap::UploadBody;
+#[cfg(feature = "plik")]
+pub use tls::TlsOptions;
 pub use url::LinkUrl;

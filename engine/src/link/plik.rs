@@ -14,7 +14,8 @@ use bytes::Bytes;
 use hyper::Method;
 use tracing::Instrument;
 
-use self::form::{form, safe_name};
+use self::form::form;
+pub(super) use self::form::safe_name;
 use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};

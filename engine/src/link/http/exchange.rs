@@ -27,6 +27,7 @@ use crate::link::address::Reach;
 use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
 use crate::link::tap::UploadBody;
+use crate::link::tls::{self, TlsOptions};
 use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -50,7 +51,7 @@ impl fmt::Debug for Client {
 pub(in crate::link) struct Request<'a> {
     method: Method,
     url: &'a LinkUrl,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     body: RequestBody,
     reach: Reach,
 }
@@ -100,8 +101,8 @@ impl<'a> Request<'a> {
     }
 
     /// Adds a header, if there is a value.
-    pub(in crate::link) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
-        self.headers.extend(value.map(|value| (name, value.to_owned())));
+    pub(in crate::link) fn header(mut self, name: impl Into<Cow<'static, str>>, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name.into(), value.to_owned())));
         self
     }
 
@@ -113,6 +114,10 @@ impl<'a> Request<'a> {
 }
 
 impl Client {
+    pub(in crate::link) fn set_tls(&mut self, options: TlsOptions) {
+        self.connector.set_tls(options);
+    }
+
     pub(in crate::link) fn set_timeouts(&mut self, timeouts: HttpTimeouts) {
         self.timeouts = timeouts;
     }
@@ -183,7 +188,7 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
         true => origin.host().to_owned(),
         false => format!("{}:{}", origin.host(), origin.port()),
     };
-    let has_body = !matches!(request.method, Method::GET | Method::DELETE);
+    let has_body = !matches!(request.method, Method::GET | Method::HEAD | Method::DELETE);
     let mut builder = hyper::Request::builder()
         .method(request.method)
         .uri(request.url.path_and_query())
@@ -198,7 +203,7 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
             Error::new(ErrorKind::Misuse, format!("the {name} header has characters that HTTP cannot carry"))
         })?;
         value.set_sensitive(true);
-        builder = builder.header(name, value);
+        builder = builder.header(&*name, value);
     }
     let remaining = request.body.len();
     if let (true, Some(len)) = (has_body, remaining) {
@@ -478,6 +483,9 @@ impl Clock {
 
 /// An exchange that ended before the head of an answer.
 fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let (kind, what) = if error.is_parse() {
         (direction.rejected(), "does not answer in valid HTTP")
     } else if error.is_user() {
@@ -490,6 +498,9 @@ fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) ->
 
 /// A body that did not reach its end.
 fn body_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     let (kind, what) = match io {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {
