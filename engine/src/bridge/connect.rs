@@ -14,6 +14,8 @@ use uuid::Uuid;
 use super::downloads::Plain;
 use super::downloads::{DOWNLOAD_BYTES, Downloads};
 use super::events::Events;
+use super::heavy::Heavy;
+use super::log_limit::LogLimit;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::buffers::BufferPool;
@@ -349,6 +351,8 @@ impl BridgeBuilder {
                 store: self.store,
                 downloads,
                 limits: self.limits,
+                heavy: Heavy::new(self.limits.concurrent_decodes),
+                broken: LogLimit::default(),
                 dialect: self.dialect,
                 threshold: self.threshold,
                 sender_name: self.sender_name,

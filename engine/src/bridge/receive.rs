@@ -6,6 +6,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use super::confirm::Confirmation;
 use super::downloads::Downloads;
 use super::events::Operation;
 use super::outgoing::POOLED_LEN;
-use super::{Bridge, Inner, confirm, subject};
+use super::{Bridge, Inner, confirm, heavy, subject};
 use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::save::Target;
@@ -180,7 +181,9 @@ impl Message {
             }
             Err(error) => {
                 let error = error.on_subject(subject.as_str());
-                tracing::warn!(%error, "received something that is not an envelope");
+                if let Some(suppressed) = bridge.inner.broken.pass(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "received something that is not an envelope");
+                }
                 Err(error)
             }
         }
@@ -379,10 +382,14 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The dictionary as the caller's type; see [`PayloadData::json`].
     ///
+    /// From 128 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::json`].
-    pub async fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        self.fetch().await?.json()
+    pub async fn json<T: DeserializeOwned + Send + 'static>(&self) -> Result<T> {
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::JSON_LEN, PayloadData::json).await
     }
 
     /// The dictionary as a value of any shape.
@@ -395,11 +402,15 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The table's record batches; see [`PayloadData::table`].
     ///
+    /// From 1 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::table`].
     #[cfg(feature = "table")]
     pub async fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
-        self.fetch().await?.record_batches()
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::TABLE_LEN, PayloadData::record_batches).await
     }
 }
 
