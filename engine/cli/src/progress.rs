@@ -15,10 +15,19 @@ pub(crate) struct Spinner(ProgressBar);
 impl Spinner {
     /// How much there is to send, and for how long it has been going on.
     pub(crate) fn sending(total: u64) -> Option<Self> {
+        Self::new("sending", total)
+    }
+
+    /// How much there is to fetch.
+    pub(crate) fn receiving(total: u64) -> Option<Self> {
+        Self::new("receiving", total)
+    }
+
+    fn new(what: &str, total: u64) -> Option<Self> {
         if total < WORTH_SHOWING || !is_terminal(Stream::Stderr) {
             return None;
         }
-        let bar = ProgressBar::new_spinner().with_message(format!("sending {}", bytes(total)));
+        let bar = ProgressBar::new_spinner().with_message(format!("{what} {}", bytes(total)));
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
             bar.set_style(style);
         }

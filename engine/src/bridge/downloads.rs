@@ -129,8 +129,9 @@ impl Downloads {
             let options = self.options(self.save_len).hash(true);
             let transfer = Transfer::new(Source::Shared(source), url, expected, options)?;
             let _place = self.room.enter(Some(save::MEMORY)).await;
-            let proof = save::save(transfer, target).await?;
+            let (proof, path) = save::save(transfer, target).await?;
             Ok(Saved {
+                path,
                 len: proof.len,
                 // Asked for above; without it there would be nothing to show.
                 sha256: proof
@@ -232,13 +233,13 @@ async fn save_bytes(
     size_mismatch: Option<u64>,
     target: &Target,
 ) -> Result<Saved> {
-    save::save_bytes(bytes, target).await?;
+    let path = save::save_bytes(bytes, target).await?;
     let (bytes, len) = (bytes.clone(), bytes.len() as u64);
     let sha256 =
         tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(|error| {
             Error::new(ErrorKind::Bug, "the digest of a payload could not be computed").with_source(error)
         })?;
-    Ok(Saved { len, sha256, verification, size_mismatch })
+    Ok(Saved { path, len, sha256, verification, size_mismatch })
 }
 
 fn verification(view: &PayloadView<'_>, verified: Verified) -> Verification {

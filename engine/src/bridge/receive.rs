@@ -5,6 +5,7 @@ use std::future::{Future, IntoFuture};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_nats::HeaderMap;
@@ -20,7 +21,7 @@ use super::outgoing::POOLED_LEN;
 use super::{Bridge, Inner, confirm, subject};
 use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::link::save::Target;
+use crate::link::save::{Taken, Target};
 use crate::link::{BoxFuture, PayloadReader};
 use crate::payload::{PayloadData, Verification};
 
@@ -303,7 +304,7 @@ impl<'m> ReceivedPayload<'m> {
     ///
     /// The bytes go into a temporary file in the same folder, which has no name where the system can do without, and are
     /// put in place only when their length and digest are right; an existing file is replaced then, unless
-    /// [`keep_existing`](SavePayload::keep_existing) is set. On failure nothing is left behind, nor when the future is
+    /// [`keep_existing`](SavePayload::keep_existing) or [`or_else`](SavePayload::or_else) is set. On failure nothing is left behind, nor when the future is
     /// dropped; what a killed process leaves is removed when the next one saves into that folder. A future that is dropped
     /// at the very end may have put the whole file in place.
     ///
@@ -321,7 +322,7 @@ impl<'m> ReceivedPayload<'m> {
     /// # Ok(()) }
     /// ```
     pub fn save(&self, path: impl Into<PathBuf>) -> SavePayload<'m> {
-        SavePayload { payload: *self, target: Target { path: path.into(), keep: false } }
+        SavePayload { payload: *self, target: Target { path: path.into(), taken: Taken::Replace } }
     }
 
     /// The payload as an `AsyncRead`, which hands out bytes as they come. **Only its end is a verdict**: see
@@ -428,7 +429,14 @@ impl SavePayload<'_> {
     /// Fails with [`SaveFailed`](ErrorKind::SaveFailed) if the file is there already when the download is complete, and
     /// leaves that file alone. Default: it is replaced.
     pub fn keep_existing(mut self) -> Self {
-        self.target.keep = true;
+        self.target.taken = Taken::Fail;
+        self
+    }
+
+    /// Takes another path, in the same folder, if the file is there already when the download is complete: `next` is asked
+    /// for one with 1, 2 and so on until there is none of that name. [`Saved::path`] says which it was.
+    pub fn or_else(mut self, next: impl Fn(u64) -> PathBuf + Send + Sync + 'static) -> Self {
+        self.target.taken = Taken::Next(Arc::new(next));
         self
     }
 }
@@ -446,7 +454,10 @@ impl<'m> IntoFuture for SavePayload<'m> {
 
 impl fmt::Debug for SavePayload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SavePayload").field("payload", &self.payload).field("target", &self.target).finish()
+        f.debug_struct("SavePayload")
+            .field("payload", &self.payload)
+            .field("path", &self.target.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -454,6 +465,8 @@ impl fmt::Debug for SavePayload<'_> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Saved {
+    /// Where it is.
+    pub path: PathBuf,
     /// Bytes.
     pub len: u64,
     /// The SHA-256 of them.

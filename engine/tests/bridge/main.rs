@@ -7,6 +7,7 @@ mod links;
 mod nats;
 mod publisher;
 mod replies;
+mod save;
 mod scripted;
 mod send_receive;
 mod smart;
