@@ -59,6 +59,9 @@ pub enum ErrorKind {
     /// A payload could not be written where it was to be saved: no such folder, no space, no permission, a name that is
     /// taken. The cause is in the source.
     SaveFailed,
+    /// The bytes of a payload could not be read where they are: a file that is not there or changed its length, a reader
+    /// that failed or ended early.
+    SourceFailed,
     /// A NATS subject that is empty, has white space, control characters, empty tokens or (publishing) wildcards.
     InvalidSubject,
     /// A header name or value that NATS cannot carry.
@@ -112,6 +115,9 @@ pub enum ErrorKind {
     // -- the way there --
     /// A connection to a file server could not be made, or broke.
     Network,
+    /// A file server and this client do not accept each other: a certificate that is not trusted, has expired or is for
+    /// another host, a client certificate that is missing or refused. Trying again does not help.
+    TlsFailed,
     /// A deadline passed; the text says which one.
     TimedOut,
 
@@ -163,6 +169,7 @@ impl ErrorKind {
             Self::Misuse
             | Self::InvalidInput
             | Self::SaveFailed
+            | Self::SourceFailed
             | Self::InvalidSubject
             | Self::InvalidHeader
             | Self::MessageTooLarge
@@ -183,7 +190,8 @@ impl ErrorKind {
             | Self::LinkTooLong
             | Self::DigestMismatch
             | Self::UploadRejected
-            | Self::UploadUnavailable => Fault::FileServer,
+            | Self::UploadUnavailable
+            | Self::TlsFailed => Fault::FileServer,
             Self::Network | Self::TimedOut => Fault::Network,
             Self::ConnectFailed
             | Self::Disconnected
@@ -218,6 +226,7 @@ impl ErrorKind {
             Self::Misuse => "misuse",
             Self::InvalidInput => "invalid input",
             Self::SaveFailed => "cannot save the payload",
+            Self::SourceFailed => "cannot read what is to be sent",
             Self::InvalidSubject => "invalid subject",
             Self::InvalidHeader => "invalid header",
             Self::MessageTooLarge => "message too large",
@@ -240,6 +249,7 @@ impl ErrorKind {
             Self::UploadRejected => "upload rejected",
             Self::UploadUnavailable => "upload unavailable",
             Self::Network => "network failure",
+            Self::TlsFailed => "TLS failed",
             Self::TimedOut => "timed out",
             Self::ConnectFailed => "cannot connect to NATS",
             Self::Disconnected => "disconnected from NATS",

@@ -20,9 +20,10 @@ use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::link::{FetchOptions, LinkStore, Origin, Policy, Retry};
+use crate::link::upload::UploadOptions;
+use crate::link::{Budget, FetchOptions, LinkStore, Origin, Policy, Retry};
 #[cfg(feature = "plik")]
-use crate::link::{HttpStore, HttpTimeouts};
+use crate::link::{HttpStore, HttpTimeouts, TlsOptions};
 
 /// Options of a [`Bridge`]; each method sets one. Mistakes in them are reported when connecting.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ pub struct BridgeBuilder {
     parallel_downloads: usize,
     download_bytes: u64,
     download_cache: u64,
+    uploads: UploadOptions,
     buffer_bytes: usize,
     dialect: Dialect,
     threshold: Option<u64>,
@@ -71,6 +73,7 @@ impl Default for BridgeBuilder {
             parallel_downloads: 4,
             download_bytes: DOWNLOAD_BYTES,
             download_cache: 0,
+            uploads: UploadOptions::default(),
             buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
             threshold: None,
@@ -191,6 +194,14 @@ impl BridgeBuilder {
         self
     }
 
+    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its
+    /// own options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.plain = self.plain.tls(options);
+        self
+    }
+
     /// How many bytes of memory the downloads in progress may hold together; others wait. Default 64 MiB (chosen). A
     /// payload that is larger than all of it is fetched alone. What a caller keeps of what was fetched does not count.
     pub fn download_bytes(mut self, bytes: u64) -> Self {
@@ -208,6 +219,28 @@ impl BridgeBuilder {
     /// How many links of one message are fetched at once. Default 4 (chosen).
     pub fn parallel_downloads(mut self, count: usize) -> Self {
         self.parallel_downloads = count.max(1);
+        self
+    }
+
+    /// When to try an upload again, where its bytes can be read again (see [`Source`](crate::link::Source)). Each try makes a
+    /// fresh file, and deletes the one before. Default 5 retries, from 100 ms up to 5 s apart.
+    pub fn upload_retry(mut self, retry: Retry) -> Self {
+        self.uploads.retry = retry;
+        self
+    }
+
+    /// The most time for all uploads of one message, retries included. Default 6 hours (chosen: 10 GB at half a megabyte a
+    /// second; what stands still is ended much earlier by the store's own deadlines). See `deadline` of a message for a
+    /// limit of the whole send.
+    pub fn upload_timeout(mut self, timeout: Duration) -> Self {
+        self.uploads.total = Some(timeout);
+        self
+    }
+
+    /// How many uploads run at once in the whole bridge, and how many bytes they hold together in memory beside what was
+    /// in memory before: 2 MiB at most each. Others wait for their turn. Default 16 and 64 MiB (chosen).
+    pub fn upload_budget(mut self, count: usize, bytes: u64) -> Self {
+        self.uploads.budget = Arc::new(Budget::new(count, bytes));
         self
     }
 
@@ -325,6 +358,7 @@ impl BridgeBuilder {
                 confirm_timeout: self.confirm_timeout,
                 request_timeout: self.request_timeout,
                 parallel_downloads: self.parallel_downloads,
+                uploads: self.uploads,
                 buffers: BufferPool::new(self.buffer_bytes),
                 confirmations: Semaphore::new(MAX_CONFIRMATIONS),
                 published: AtomicBool::new(false),

@@ -19,6 +19,7 @@ mod receive;
 mod request;
 mod send;
 mod smart;
+mod sources;
 mod subject;
 mod uploads;
 
@@ -45,6 +46,7 @@ use crate::envelope::Dialect;
 use crate::error::Result;
 use crate::limits::Limits;
 use crate::link::LinkStore;
+use crate::link::upload::UploadOptions;
 
 /// A connection to NATS, and what is needed to send and receive NATSBridge messages over it. Cloning is cheap.
 ///
@@ -93,6 +95,7 @@ pub(crate) struct Inner {
     confirm_timeout: Duration,
     request_timeout: Duration,
     parallel_downloads: usize,
+    uploads: UploadOptions,
     /// For messages on their way out, and for what is decoded of large ones on their way in.
     buffers: BufferPool,
     /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.

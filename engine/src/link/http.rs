@@ -9,11 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use dial::Dialer;
-pub(super) use exchange::{Client, Reply, Request};
+pub(super) use exchange::{Client, Reply, Request, RequestBody};
 pub(super) use status::{Direction, snippet, status_error};
 
 use super::address::Reach;
+use super::http_store::Uploading;
+use super::origin::Origin;
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
+use super::tls::TlsOptions;
 use super::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -97,19 +100,30 @@ impl HttpTimeouts {
     }
 }
 
-/// A store that only downloads: for a receiver that allows an origin and uploads nothing.
+/// Any HTTP server: downloads with GET, and uploads with PUT or POST where it is said where to.
 ///
-/// It names no origins of its own, so the receiver's [`Policy`](super::Policy) alone says where links may point.
+/// As it is made it only downloads, for a receiver that allows an origin and uploads nothing: it names no origins of its
+/// own, so the receiver's [`Policy`](super::Policy) alone says where links may point. Uploads go to URLs made of a template
+/// ([`upload_to`](Self::upload_to): a WebDAV folder), or of a function ([`upload_signed`](Self::upload_signed): presigned URLs).
+/// They are streamed, of exact length where it is known and in chunks where it is not; 200, 201 and 204 are success, and
+/// the stored length is [checked](Self::check_length).
 ///
 /// # Examples
 /// ```
+/// use std::time::Duration;
 /// use natsbridge::link::{HttpStore, HttpTimeouts};
 ///
-/// let store = HttpStore::new().timeouts(HttpTimeouts::default());
+/// let downloads = HttpStore::new().timeouts(HttpTimeouts::default());
+/// let webdav = HttpStore::new()
+///     .upload_to("https://dav.example/links/{id}-{name}")?
+///     .basic_auth("ada", "password")
+///     .lifetime(Duration::from_secs(86_400)); // a cron job on the server deletes what is older
+/// # Ok::<_, natsbridge::Error>(())
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct HttpStore {
-    client: Client,
+    pub(super) client: Client,
+    pub(super) uploading: Uploading,
     /// `None` is everywhere.
     reach: Option<Reach>,
 }
@@ -145,15 +159,29 @@ impl HttpStore {
     fn allowed(&self) -> Reach {
         self.reach.unwrap_or_else(Reach::everywhere)
     }
+    /// Sets whom to trust, and which client certificate to show, where a server speaks `https`.
+    #[must_use]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.client.set_tls(options);
+        self
+    }
 }
 
 impl LinkStore for HttpStore {
-    fn upload(&self, _upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
-        Box::pin(async { Err(Error::new(ErrorKind::Misuse, "this store only downloads")) })
+    fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
+        Box::pin(self.put(upload))
+    }
+
+    fn delete<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>> {
+        Box::pin(self.remove(handle))
+    }
+
+    fn origins(&self) -> Vec<Origin> {
+        self.own_origins()
     }
 
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(download(&self.client, url, self.allowed(), None))
+        Box::pin(download(&self.client, url, self.allowed(), self.authorization(url.origin())))
     }
 
     fn resume<'a>(
@@ -162,12 +190,11 @@ impl LinkStore for HttpStore {
         from: u64,
         validator: &'a str,
     ) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(resume(&self.client, url, self.allowed(), None, from, validator))
+        Box::pin(resume(&self.client, url, self.allowed(), self.authorization(url.origin()), from, validator))
     }
 
-    fn max_url_len(&self, _name: &str) -> usize {
-        // Nothing is ever uploaded, so this is never counted with; the longest URL keeps the promise all the same.
-        LinkUrl::MAX_LEN
+    fn max_url_len(&self, name: &str) -> usize {
+        self.max_link_len(name)
     }
 }
 

@@ -15,6 +15,8 @@
 //! module holds more of it than `scheme://host:port/…`.
 
 mod address;
+#[cfg(feature = "tokio")]
+mod budget;
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod buffer;
 #[cfg(any(feature = "plik", feature = "nats"))]
@@ -25,15 +27,23 @@ mod date;
 pub(crate) mod fetch;
 #[cfg(feature = "nats")]
 pub(crate) mod flight;
+#[cfg(feature = "plik")]
+mod folder;
 mod handler;
 #[cfg(feature = "plik")]
 mod http;
+#[cfg(feature = "plik")]
+mod http_store;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
+pub(crate) mod ledger;
 mod origin;
 #[cfg(feature = "nats")]
 pub(crate) mod partial;
 #[cfg(feature = "plik")]
 mod plik;
 mod policy;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
+mod progress;
 #[cfg(feature = "nats")]
 pub(crate) mod reader;
 mod retry;
@@ -42,28 +52,48 @@ mod retry;
 pub(crate) mod room;
 #[cfg(feature = "nats")]
 pub(crate) mod save;
+mod source;
 mod store;
+#[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
+mod tap;
+#[cfg(feature = "nats")]
+pub mod testing;
+#[cfg(feature = "plik")]
+mod tls;
 #[cfg(any(feature = "plik", feature = "nats"))]
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only a bridge streams"))]
 pub(crate) mod transfer;
+#[cfg(feature = "nats")]
+pub(crate) mod upload;
 mod url;
 
 pub use address::{AddressClass, Reach};
+#[cfg(feature = "tokio")]
+pub use budget::{Budget, Claim};
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
+#[cfg(feature = "plik")]
+pub use folder::FolderStore;
 pub use handler::HandlerStore;
 #[cfg(feature = "plik")]
 pub use http::{Dialer, HttpStore, HttpTimeouts};
+#[cfg(feature = "plik")]
+pub use http_store::SignedUrls;
 pub use origin::{Origin, Scheme};
 #[cfg(feature = "nats")]
 pub use partial::sweep;
 #[cfg(feature = "plik")]
 pub use plik::{Lifetime, Plik};
 pub use policy::{Explanation, Policy};
+pub use progress::{Progress, ProgressStream, Transferred};
 #[cfg(feature = "nats")]
 pub use reader::PayloadReader;
 pub use retry::Retry;
+pub use source::{PIECE_LEN, Source};
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};
+pub use tap::UploadBody;
+#[cfg(feature = "plik")]
+pub use tls::TlsOptions;
 pub use url::LinkUrl;

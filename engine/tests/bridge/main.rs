@@ -5,12 +5,14 @@ mod allocations;
 mod faults;
 mod links;
 mod nats;
+mod proxy;
 mod publisher;
 mod replies;
 mod save;
 mod scripted;
 mod send_receive;
 mod smart;
+mod sources;
 
 use std::time::Duration;
 
