@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 
 use natsbridge::ReceivedPayload;
 use natsbridge::bridge::Saved;
+use natsbridge::link::Progress;
 
 use crate::exit::Failure;
 use crate::output::blocking;
@@ -66,6 +67,7 @@ impl Folder {
         &self,
         name: &str,
         payload: &ReceivedPayload<'_>,
+        progress: Progress,
     ) -> natsbridge::Result<Saved> {
         let first = {
             let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,7 +75,11 @@ impl Folder {
         };
         let (folder, other) = (self.path.clone(), name.to_owned());
         let path = |number| self.path.join(numbered(name, number));
-        payload.save(path(first)).or_else(move |n| folder.join(numbered(&other, first + n))).await
+        payload
+            .save(path(first))
+            .or_else(move |n| folder.join(numbered(&other, first + n)))
+            .progress(progress)
+            .await
     }
 
     /// A number that is free, found in few steps: among the files of earlier runs there may be very many.

@@ -14,7 +14,7 @@ use crate::exit::{Failure, chain, kind_code};
 use crate::folder::Folder;
 use crate::output::{alarming, bold, bytes, json, note, visible, write};
 use crate::preview::{Preview, preview};
-use crate::progress::Spinner;
+use crate::progress::Bar;
 use crate::safe_name::{safe_name, with_extension};
 
 /// How to show messages, and where payloads go.
@@ -101,9 +101,9 @@ impl Reporter {
         payload: &ReceivedPayload<'_>,
     ) -> Result<Result<Arrived, Failure>, Failure> {
         let name = file_name(payload.dataname(), payload.index(), "");
-        let spinner = Spinner::receiving(payload.size().unwrap_or(0));
-        let saved = folder.save_payload(&name, payload).await;
-        drop(spinner);
+        let (bar, progress) = Bar::receiving();
+        let saved = folder.save_payload(&name, payload, progress).await;
+        drop(bar);
         let saved = match saved {
             Ok(saved) => saved,
             Err(error) => {

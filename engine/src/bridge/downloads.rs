@@ -17,7 +17,9 @@ use crate::link::flight::{Cache, Flights};
 use crate::link::room::Room;
 use crate::link::save::{self, Target};
 use crate::link::transfer::{Source, Transfer};
-use crate::link::{Expected, FetchOptions, Fetched, LinkStore, LinkUrl, PayloadReader, Policy, Verified};
+use crate::link::{
+    Expected, FetchOptions, Fetched, LinkStore, LinkUrl, PayloadReader, Policy, Progress, Verified,
+};
 use crate::payload::{PayloadData, Verification};
 
 /// The receiving side of links: policy, sources, and what is shared between downloads.
@@ -112,7 +114,12 @@ impl Downloads {
     }
 
     /// The payload of a link, or of the message itself, in a file.
-    pub(super) async fn save(&self, view: &PayloadView<'_>, target: &Target) -> Result<Saved> {
+    pub(super) async fn save(
+        &self,
+        view: &PayloadView<'_>,
+        target: &Target,
+        watcher: Option<Progress>,
+    ) -> Result<Saved> {
         let index = view.index();
         let saved = async {
             if view.transport() != Some(Transport::Link) {
@@ -127,7 +134,7 @@ impl Downloads {
                 return save_bytes(&bytes, verification, announced, target).await;
             }
             let options = self.options(self.save_len).hash(true);
-            let transfer = Transfer::new(Source::Shared(source), url, expected, options)?;
+            let transfer = Transfer::new(Source::Shared(source), url, expected, options)?.watched(watcher);
             let _place = self.room.enter(Some(save::MEMORY)).await;
             let (proof, path) = save::save(transfer, target).await?;
             Ok(Saved {

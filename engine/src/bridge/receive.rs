@@ -22,7 +22,7 @@ use super::{Bridge, Inner, confirm, subject};
 use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::save::{Taken, Target};
-use crate::link::{BoxFuture, PayloadReader};
+use crate::link::{BoxFuture, PayloadReader, Progress};
 use crate::payload::{PayloadData, Verification};
 
 impl Bridge {
@@ -322,7 +322,11 @@ impl<'m> ReceivedPayload<'m> {
     /// # Ok(()) }
     /// ```
     pub fn save(&self, path: impl Into<PathBuf>) -> SavePayload<'m> {
-        SavePayload { payload: *self, target: Target { path: path.into(), taken: Taken::Replace } }
+        SavePayload {
+            payload: *self,
+            target: Target { path: path.into(), taken: Taken::Replace },
+            progress: None,
+        }
     }
 
     /// The payload as an `AsyncRead`, which hands out bytes as they come. **Only its end is a verdict**: see
@@ -423,6 +427,7 @@ impl fmt::Debug for ReceivedPayload<'_> {
 pub struct SavePayload<'m> {
     payload: ReceivedPayload<'m>,
     target: Target,
+    progress: Option<Progress>,
 }
 
 impl SavePayload<'_> {
@@ -430,6 +435,12 @@ impl SavePayload<'_> {
     /// leaves that file alone. Default: it is replaced.
     pub fn keep_existing(mut self) -> Self {
         self.target.taken = Taken::Fail;
+        self
+    }
+
+    /// Reports how far a download has come. What is in the message itself is there already and not reported.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
         self
     }
 
@@ -446,9 +457,11 @@ impl<'m> IntoFuture for SavePayload<'m> {
     type IntoFuture = BoxFuture<'m, Result<Saved>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { payload, target } = self;
+        let Self { payload, target, progress } = self;
         let span = payload.span();
-        Box::pin(async move { payload.downloads().save(&payload.view, &target).await }.instrument(span))
+        Box::pin(
+            async move { payload.downloads().save(&payload.view, &target, progress).await }.instrument(span),
+        )
     }
 }
 

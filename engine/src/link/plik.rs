@@ -20,9 +20,7 @@ use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
 use super::address::Reach;
-use super::http::{
-    Client, Direction, Reply, Request, RequestBody, download, resume, snippet, status_error,
-};
+use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, snippet, status_error};
 use super::origin::{Origin, Scheme};
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
 use super::url::{LinkUrl, encode_segment};

@@ -25,7 +25,7 @@ pub(super) struct Connector {
 
 impl Default for Connector {
     fn default() -> Self {
-        Self { dialer: Arc::new(System), tls: OnceCell::new() }
+        Self { dialer: Arc::new(System), tls: Tls::default() }
     }
 }
 
