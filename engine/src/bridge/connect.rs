@@ -44,9 +44,9 @@ pub struct BridgeBuilder {
     #[cfg(feature = "plik")]
     plain: HttpStore,
     parallel_downloads: usize,
-    uploads: UploadOptions,
     download_bytes: u64,
     download_cache: u64,
+    uploads: UploadOptions,
     buffer_bytes: usize,
     dialect: Dialect,
     threshold: Option<u64>,
@@ -73,9 +73,9 @@ impl Default for BridgeBuilder {
             #[cfg(feature = "plik")]
             plain: HttpStore::new(),
             parallel_downloads: 4,
-            uploads: UploadOptions::default(),
             download_bytes: DOWNLOAD_BYTES,
             download_cache: 0,
+            uploads: UploadOptions::default(),
             buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
             threshold: None,
@@ -196,6 +196,14 @@ impl BridgeBuilder {
         self
     }
 
+    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its
+    /// own options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.plain = self.plain.tls(options);
+        self
+    }
+
     /// How many bytes of memory the downloads in progress may hold together; others wait. Default 64 MiB (chosen). A
     /// payload that is larger than all of it is fetched alone. What a caller keeps of what was fetched does not count.
     pub fn download_bytes(mut self, bytes: u64) -> Self {
@@ -207,14 +215,6 @@ impl BridgeBuilder {
     /// once. Default 0: nothing.
     pub fn download_cache(mut self, bytes: u64) -> Self {
         self.download_cache = bytes;
-        self
-    }
-
-    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its own
-    /// options. Default: the system's authorities, and no certificate.
-    #[cfg(feature = "plik")]
-    pub fn tls(mut self, options: TlsOptions) -> Self {
-        self.plain = self.plain.tls(options);
         self
     }
 

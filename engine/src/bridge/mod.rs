@@ -24,6 +24,7 @@ mod sender_limits;
 mod smart;
 mod sources;
 mod subject;
+mod totals;
 mod uploads;
 
 use std::fmt;

@@ -38,9 +38,9 @@ impl Connector {
         self.tls = Tls::new(options);
     }
 
-    /// Connects to an address within `reach`. A failure is of kind [`Network`](ErrorKind::Network), or
-    /// [`TlsFailed`](ErrorKind::TlsFailed) where the two sides do not accept each other, but for an address that is not
-    /// allowed.
+    /// Connects to an address within `reach`. A failure is of kind [`Network`](ErrorKind::Network),
+    /// [`LinkRefused`](ErrorKind::LinkRefused) for an address that is not allowed, or [`TlsFailed`](ErrorKind::TlsFailed)
+    /// where the two sides do not accept each other.
     pub(super) async fn connect(
         &self,
         origin: &Origin,
@@ -50,6 +50,7 @@ impl Connector {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Network, format!("cannot connect to {origin}")).with_source(error)
         };
+        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
         let tcp = dial(&self.dialer, origin, reach).await?;
         // Heads and the end of a body are small; waiting to fill a packet would only add latency.
         tcp.set_nodelay(true).map_err(failed)?;
