@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use natsbridge::fileserver::FileServer;
 use natsbridge::link::Plik;
-use natsbridge::{Bridge, ErrorKind, FileServer, Limits, Metadata, Payload};
+use natsbridge::{Bridge, ErrorKind, Limits, Payload};
 
 use super::nats::NatsServer;
 use super::{kind, next, nothing_arrives};
@@ -29,16 +30,14 @@ async fn what_a_sender_may_write_a_receiver_with_the_same_limits_reads() {
     assert_eq!(kind(bridge.send("bounds").sender_name(&long).flushed().await), ErrorKind::InvalidInput);
 
     // 128 bytes are kept for what a link adds to a payload's metadata.
-    let metadata = |len: usize| {
-        let mut metadata = Metadata::new();
-        metadata.insert("k", "v".repeat(len - 8)).unwrap();
-        assert_eq!(metadata.encoded_len(), len);
-        metadata
-    };
-    let text = |len: usize| Payload::text("t", "x").with_metadata("k", "v".repeat(len - 8)).unwrap();
-    bridge.send("bounds").metadata(metadata(300)).payload(text(172)).flushed().await.unwrap();
+    let value = |len: usize| "v".repeat(len - r#"{"k":""}"#.len());
+    let text = |len: usize| Payload::text("t", "x").with_metadata("k", value(len)).unwrap();
+    bridge.send("bounds").metadata("k", value(300)).payload(text(172)).flushed().await.unwrap();
     next(&mut messages).await.unwrap();
-    assert_eq!(kind(bridge.send("bounds").metadata(metadata(301)).flushed().await), ErrorKind::InvalidInput);
+    assert_eq!(
+        kind(bridge.send("bounds").metadata("k", value(301)).flushed().await),
+        ErrorKind::InvalidInput
+    );
     assert_eq!(kind(bridge.send("bounds").payload(text(173)).flushed().await), ErrorKind::InvalidInput);
 
     let mut publisher = bridge.publisher("bounds").build().unwrap();
