@@ -248,6 +248,7 @@ pub(crate) struct Tap {
 
 /// What a store has read of an upload.
 #[cfg(feature = "nats")]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Summary {
     /// It has not even begun.
     Nothing,

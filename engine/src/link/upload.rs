@@ -126,16 +126,16 @@ pub(crate) async fn upload_all(
         // What cannot be deleted now stays in the ledger, and is tried once more at the end. A server that does not answer
         // does not hold up the next try for long: that may find it well again.
         let cleaned = timeout(wait.max(CLEAN_UP_BETWEEN), delete_unwanted(store, ledger));
-        let pause = async { tokio::join!(cleaned, sleep(wait)) };
-        match deadline {
-            Some(deadline) => {
-                let _ = timeout_at(deadline, pause).await;
-            }
-            None => {
-                pause.await;
-            }
-        }
+        let pause = async {
+            let (_, ()) = tokio::join!(cleaned, sleep(wait));
+        };
+        let _ = timeout_at(deadline.unwrap_or_else(far), pause).await;
     }
+}
+
+/// A time that nobody waits for.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 86_400)
 }
 
 /// One try of each; one outcome for each.
