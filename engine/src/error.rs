@@ -56,12 +56,12 @@ pub enum ErrorKind {
     Misuse,
     /// A value to send cannot be written: not serialisable, not valid JSON, an empty type, a table that Arrow refuses.
     InvalidInput,
-    /// A payload could not be written where it was to be saved: no such folder, no space, no permission, a name that is
-    /// taken. The cause is in the source.
-    SaveFailed,
     /// The bytes of a payload could not be read where they are: a file that is not there or changed its length, a reader
     /// that failed or ended early.
     SourceFailed,
+    /// A payload could not be written where it was to be saved: no such folder, no space, no permission, a name that is
+    /// taken. The cause is in the source.
+    SaveFailed,
     /// A NATS subject that is empty, has white space, control characters, empty tokens or (publishing) wildcards.
     InvalidSubject,
     /// A header name or value that NATS cannot carry.
@@ -168,8 +168,8 @@ impl ErrorKind {
         match self {
             Self::Misuse
             | Self::InvalidInput
-            | Self::SaveFailed
             | Self::SourceFailed
+            | Self::SaveFailed
             | Self::InvalidSubject
             | Self::InvalidHeader
             | Self::MessageTooLarge
@@ -225,8 +225,8 @@ impl ErrorKind {
         match self {
             Self::Misuse => "misuse",
             Self::InvalidInput => "invalid input",
-            Self::SaveFailed => "cannot save the payload",
             Self::SourceFailed => "cannot read what is to be sent",
+            Self::SaveFailed => "cannot save the payload",
             Self::InvalidSubject => "invalid subject",
             Self::InvalidHeader => "invalid header",
             Self::MessageTooLarge => "message too large",

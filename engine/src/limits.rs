@@ -58,8 +58,7 @@ pub struct Limits {
     pub payload_len: u64,
     /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen).
     ///
-    /// Memory grows with what arrives, not with what is announced. Saving to a file is bounded by it too, and takes disk
-    /// space instead.
+    /// Memory grows with what arrives, not with what is announced.
     pub download_len: u64,
     /// Bytes of all payloads of one message that are fetched by link into memory. Default 4 GiB (chosen).
     ///

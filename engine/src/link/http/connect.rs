@@ -50,7 +50,6 @@ impl Connector {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Network, format!("cannot connect to {origin}")).with_source(error)
         };
-        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
         let tcp = dial(&self.dialer, origin, reach).await?;
         // Heads and the end of a body are small; waiting to fill a packet would only add latency.
         tcp.set_nodelay(true).map_err(failed)?;
