@@ -44,9 +44,9 @@ pub struct BridgeBuilder {
     #[cfg(feature = "plik")]
     plain: HttpStore,
     parallel_downloads: usize,
+    uploads: UploadOptions,
     download_bytes: u64,
     download_cache: u64,
-    uploads: UploadOptions,
     buffer_bytes: usize,
     dialect: Dialect,
     threshold: Option<u64>,
@@ -73,9 +73,9 @@ impl Default for BridgeBuilder {
             #[cfg(feature = "plik")]
             plain: HttpStore::new(),
             parallel_downloads: 4,
+            uploads: UploadOptions::default(),
             download_bytes: DOWNLOAD_BYTES,
             download_cache: 0,
-            uploads: UploadOptions::default(),
             buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
             threshold: None,

@@ -70,7 +70,7 @@ mod url;
 pub use address::{AddressClass, Reach};
 #[cfg(feature = "tokio")]
 pub use budget::{Budget, Claim};
-#[cfg(any(feature = "plik", feature = "nats"))]
+#[cfg(feature = "nats")]
 pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};
