@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use natsbridge::link::{self, Lifetime, Plik};
+use natsbridge::bridge::BridgeBuilder;
+use natsbridge::link::{self, CleanupRecord, Lifetime, Plik};
 use natsbridge::{ErrorKind, Payload, PayloadType};
 use serde_json::Value;
 
@@ -165,6 +166,14 @@ pub(crate) fn upload_store(
     upload: &UploadArgs,
 ) -> Result<Option<Plik>, Failure> {
     if message.no_links { Ok(None) } else { plik(fileserver.url(), Some(upload)) }
+}
+
+/// The bridge with its record of uploads, if there is to be one.
+pub(crate) fn recorded(builder: BridgeBuilder, upload: &UploadArgs) -> Result<BridgeBuilder, Failure> {
+    match &upload.upload_record {
+        Some(path) => Ok(builder.upload_record(blocking(|| CleanupRecord::file(path))?)),
+        None => Ok(builder),
+    }
 }
 
 /// What the option has to do with a message that does not fit.

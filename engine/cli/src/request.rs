@@ -13,7 +13,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: &RequestArgs) -> Resu
     let mut builder = receive::builder(&args.reception);
     // Links in the reply may come from there even where the request itself has to be direct.
     if let Some(store) = compose::upload_store(&args.message, &args.fileserver, &args.upload)? {
-        builder = builder.store(store);
+        builder = compose::recorded(builder.store(store), &args.upload)?;
     } else if let Some(url) = args.fileserver.url() {
         builder = builder.allow_origin(natsbridge::link::LinkUrl::parse(url)?.origin().clone());
     }

@@ -39,6 +39,8 @@ mod plik;
 mod policy;
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "without a bridge nobody watches uploads"))]
 mod progress;
+#[cfg(feature = "nats")]
+mod record;
 mod retry;
 mod source;
 mod store;
@@ -70,6 +72,8 @@ pub use origin::{Origin, Scheme};
 pub use plik::{Lifetime, Plik};
 pub use policy::Policy;
 pub use progress::{Progress, ProgressStream, Transferred};
+#[cfg(feature = "nats")]
+pub use record::{CleanupRecord, Collected};
 pub use retry::Retry;
 pub use source::{PIECE_LEN, Source};
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};

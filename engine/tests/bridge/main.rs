@@ -7,6 +7,7 @@ mod links;
 mod nats;
 mod proxy;
 mod publisher;
+mod record;
 mod replies;
 mod scripted;
 mod send_receive;

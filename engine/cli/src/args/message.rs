@@ -1,5 +1,6 @@
 //! A message to send: payloads, fields, and where large payloads go.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
@@ -166,6 +167,10 @@ pub(crate) struct UploadArgs {
     /// Upload as the owner of this Plik token.
     #[arg(long, env = "PLIK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) plik_token: Option<String>,
+    /// Write uploads down in this file before their bytes go out, so that `gc` can delete what is left if this program
+    /// is killed. One file for each program that runs at the same time.
+    #[arg(long, value_name = "FILE", help_heading = "Links")]
+    pub(crate) upload_record: Option<PathBuf>,
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {
