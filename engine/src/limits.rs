@@ -5,67 +5,156 @@
 /// Fixed by the format (`conformance/SPEC.md`), not an option: every port must agree on what is too deep.
 pub const MAX_DEPTH: usize = 128;
 
-/// What a receiver accepts. Every bound is checked before the memory behind it is taken.
+/// What a receiver accepts, and what a sender writes.
+///
+/// Every bound is checked before the memory behind it is taken; what just meets a bound is accepted, and what is above
+/// one is an error of kind [`LimitExceeded`](crate::ErrorKind::LimitExceeded) with the offset or the size at fault. The
+/// defaults are safe on a subject that anybody may publish to: they bound what one message can make a receiver hold.
+/// Values above what the platform can address act as that.
+///
+/// | what is refused | how much of it is lost |
+/// |---|---|
+/// | `message_len`, `payload_count`, `name_len`, `metadata_len` | the message: it is an error item of the subscription, which goes on |
+/// | `payload_len`, `download_len`, `download_total` | that payload: the message's other payloads can be read |
+/// | `json_len`, `json_depth`, `table_…` | that reading of the payload: its bytes can still be had |
+///
+/// A sender keeps to `payload_count`, `name_len`, `metadata_len` and `json_depth` as well, so that it writes nothing
+/// that a receiver with the same limits refuses; there the error is [`InvalidInput`](crate::ErrorKind::InvalidInput).
 ///
 /// # Examples
 /// ```
-/// use natsbridge::Limits;
+/// use natsbridge::{Envelope, ErrorKind, Limits};
 ///
-/// let limits = Limits::default().download_len(10_000_000);
+/// let limits = Limits::default().download_len(10_000_000).payload_count(1);
 /// assert_eq!(limits.message_len, 64 * 1024 * 1024);
+///
+/// let two = br#"{"payloads":[{},{}]}"#.as_slice();
+/// assert_eq!(Envelope::decode_with(two, &limits).unwrap_err().kind(), ErrorKind::LimitExceeded);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of one message. Default 64 MiB, the largest `max_payload` that a NATS server can be configured for.
-    /// A longer body is refused unread. Values above 4 GiB - 1 act as that: positions are kept in 32 bits.
+    ///
+    /// A longer body is refused unread. Reading a message takes no memory but what holds it, 120 bytes for each payload
+    /// above the eighth, and copies of the strings that hold escapes, which are shorter than the message. Values above
+    /// 4 GiB - 1 act as that: positions are kept in 32 bits.
     pub message_len: usize,
-    /// Payloads in one message. Default 4,096 (chosen): far above what people send, and under 1 MiB of entries.
+    /// Payloads in one message. Default 4,096 (chosen): far above what people send, and half a megabyte of entries.
     pub payload_count: usize,
+    /// Bytes of each name, id, subject and other text of a message or payload, its escapes resolved. Default
+    /// 64 KiB (chosen): names end up in logs, tables of names and file names, and no honest one comes near.
+    ///
+    /// `data` is no name: [`message_len`](Self::message_len) and [`payload_len`](Self::payload_len) bound it.
+    pub name_len: usize,
+    /// Bytes of the metadata of a message, and of that of each payload, as JSON text. Default 1 MiB (chosen: whoever has
+    /// more to say has a dictionary).
+    ///
+    /// Looking one key up reads all of it once.
+    pub metadata_len: usize,
+    /// Bytes of one payload inside a message, decoded. Default 64 MiB: never less than fits into a message.
+    ///
+    /// A program that asks for payloads one by one holds this much for each that it keeps.
+    pub payload_len: u64,
     /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen).
+    ///
+    /// Memory grows with what arrives, not with what is announced. Saving to a file is bounded by it too, and takes disk
+    /// space instead.
     pub download_len: u64,
-    /// Bytes that the buffers of one table may hold after decompression. Default 1 GiB (chosen): a small
-    /// compressed body can claim any size.
+    /// Bytes of all payloads of one message that are fetched by link into memory. Default 4 GiB (chosen).
+    ///
+    /// Counted once for each payload, at the size that it turned out to have; a payload that was fetched twice counts
+    /// once.
+    pub download_total: u64,
+    /// Bytes of JSON text in a dictionary or in JSON rows that is read as a value. Default 64 MiB (chosen).
+    ///
+    /// Reading takes a copy of the text, and about 10 bytes of working memory for each byte in the worst case; a
+    /// `serde_json::Value` made of `[0,0,…]` takes another 16 for each. The caller's own type takes what it takes.
+    pub json_len: u64,
+    /// How deep a dictionary or metadata that is read as a value may nest. Default [`MAX_DEPTH`], and values above it act
+    /// as that.
+    pub json_depth: usize,
+    /// Bytes that the buffers of one table hold after decompression, dictionaries included. Default 1 GiB (chosen): a
+    /// small compressed body can claim any size.
+    ///
+    /// Buffers that are not compressed share the payload's bytes and take no further memory, but count.
     pub table_len: u64,
+    /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
+    ///
+    /// Rows take memory through their buffers alone; this bounds programs that loop over rows that have none.
+    pub table_rows: u64,
+    /// Columns of one table, nested ones included. Default 100,000 (chosen: wide tables have tens of thousands).
+    ///
+    /// Each takes about 500 bytes in the schema.
+    pub table_columns: usize,
+    /// Columns times record batches of one table, and its buffers, nested columns and dictionaries included. Default
+    /// 4,194,304 (chosen).
+    ///
+    /// Each takes up to 250 bytes beside its values, and a stream spends 16 on announcing it.
+    pub table_buffers: u64,
+    /// Large payloads that the bridge reads as JSON or as a table at the same time, on threads of their own. Default 4
+    /// (chosen); 0 acts as 1.
+    ///
+    /// The memory of [`json_len`](Self::json_len) and [`table_len`](Self::table_len) is taken at most this many times.
+    pub concurrent_decodes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            message_len: 64 * 1024 * 1024,
+            message_len: 64 << 20,
             payload_count: 4096,
-            download_len: 1024 * 1024 * 1024,
-            table_len: 1024 * 1024 * 1024,
+            name_len: 64 << 10,
+            metadata_len: 1 << 20,
+            payload_len: 64 << 20,
+            download_len: 1 << 30,
+            download_total: 4 << 30,
+            json_len: 64 << 20,
+            json_depth: MAX_DEPTH,
+            table_len: 1 << 30,
+            table_rows: i32::MAX as u64,
+            table_columns: 100_000,
+            table_buffers: 4 << 20,
+            concurrent_decodes: 4,
         }
     }
 }
 
 impl Limits {
-    /// Sets [`message_len`](Self::message_len), in bytes.
-    #[must_use]
-    pub fn message_len(mut self, bytes: usize) -> Self {
-        self.message_len = bytes;
-        self
+    /// A message of up to so many bytes cannot hold a name, metadata or payload that is too long.
+    pub(crate) fn shortest(&self) -> usize {
+        let payload_len = usize::try_from(self.payload_len).unwrap_or(usize::MAX);
+        self.name_len.min(self.metadata_len).min(payload_len)
     }
+}
 
-    /// Sets [`payload_count`](Self::payload_count).
-    #[must_use]
-    pub fn payload_count(mut self, count: usize) -> Self {
-        self.payload_count = count;
-        self
-    }
+/// A method for each number, of the same name and unit.
+macro_rules! setters {
+    ($($name:ident: $unit:ident $type:ty),+ $(,)?) => {
+        impl Limits {$(
+            #[doc = concat!("Sets [`", stringify!($name), "`](Self#structfield.", stringify!($name), ").")]
+            #[must_use]
+            pub fn $name(mut self, $unit: $type) -> Self {
+                self.$name = $unit;
+                self
+            }
+        )+}
+    };
+}
 
-    /// Sets [`download_len`](Self::download_len), in bytes.
-    #[must_use]
-    pub fn download_len(mut self, bytes: u64) -> Self {
-        self.download_len = bytes;
-        self
-    }
-
-    /// Sets [`table_len`](Self::table_len), in bytes.
-    #[must_use]
-    pub fn table_len(mut self, bytes: u64) -> Self {
-        self.table_len = bytes;
-        self
-    }
+setters! {
+    message_len: bytes usize,
+    payload_count: count usize,
+    name_len: bytes usize,
+    metadata_len: bytes usize,
+    payload_len: bytes u64,
+    download_len: bytes u64,
+    download_total: bytes u64,
+    json_len: bytes u64,
+    json_depth: depth usize,
+    table_len: bytes u64,
+    table_rows: count u64,
+    table_columns: count usize,
+    table_buffers: count u64,
+    concurrent_decodes: count usize,
 }

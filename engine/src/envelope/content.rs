@@ -86,7 +86,8 @@ impl<'a> PayloadView<'a> {
     /// What the message carries for this payload.
     ///
     /// # Errors
-    /// [`InvalidPayload`](ErrorKind::InvalidPayload) if the payload's entry is unusable: see [`defect`](Self::defect).
+    /// [`InvalidPayload`](ErrorKind::InvalidPayload) if the payload's entry is unusable: see [`defect`](Self::defect);
+    /// [`LimitExceeded`](ErrorKind::LimitExceeded) above [`Limits::payload_len`](crate::Limits::payload_len).
     pub fn content(&self) -> Result<Content<'a>> {
         if let Some(defect) = self.defect() {
             return Err(defect);

@@ -36,12 +36,67 @@ pub(super) fn decode(body: Bytes, limits: &Limits, early: Option<Early<'_>>, fas
     if let Ok(envelope) = &mut result {
         let job = Decode { envelope, early, max_payloads: limits.payload_count, fast };
         let read = if fast { dispatch(job) } else { job.run(Baseline) };
+        let read = read.map_err(|error| refused(error, limits)).and_then(|()| {
+            // A short message holds nothing that is too long.
+            if envelope.body.len() > limits.shortest() { check_lengths(envelope, limits) } else { Ok(()) }
+        });
         if let Err(error) = read {
-            result = Err(refused(error, limits));
+            result = Err(error);
         }
     }
     result
 }
+
+/// Holds what has been read against the bounds of its parts. All of it is positions so far, so nothing was taken.
+#[inline(never)]
+fn check_lengths(envelope: &mut Envelope, limits: &Limits) -> Result<()> {
+    let too_long = |what: &'static str, len: usize, limit: usize| {
+        Err(Error::new(ErrorKind::LimitExceeded, what).with_size(len as u64, limit as u64))
+    };
+    let name = |text: &Text| match text.len() {
+        len if len > limits.name_len => too_long(NAME_TOO_LONG, len, limits.name_len),
+        _ => Ok(()),
+    };
+    let metadata = |metadata: Span| match metadata.range().len() {
+        len if len > limits.metadata_len => too_long(METADATA_TOO_LONG, len, limits.metadata_len)
+            .map_err(|error: Error| error.at(metadata.start.into())),
+        _ => Ok(()),
+    };
+    envelope.strings.iter().try_for_each(name)?;
+    metadata(envelope.metadata)?;
+    for (index, entry) in envelope.payloads.iter_mut().enumerate() {
+        let Entry { id, dataname, type_name, transport, encoding, .. } = entry;
+        [id, dataname, type_name, transport, encoding]
+            .into_iter()
+            .try_for_each(|text| name(text))
+            .and_then(|()| metadata(entry.metadata))
+            .map_err(|error| error.in_payload(index))?;
+        let (data, len) = match entry.data {
+            DataSpan::String { span, escaped } => (span, decoded_len(&envelope.body[span.range()], escaped)),
+            DataSpan::Json(span) => (span, span.range().len()),
+            DataSpan::Missing => continue,
+        };
+        if entry.way == Some(Transport::Direct) && len as u64 > limits.payload_len {
+            entry.defect.get_or_insert((data.start, Defect::TooLong));
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes base64 text decodes into, if it is any. Of text with escapes it is the least that it can be.
+fn decoded_len(raw: &[u8], escaped: bool) -> usize {
+    if escaped {
+        // The longest escape is six bytes for a character, of which up to three may be padding and a line end.
+        let escapes = memchr::memchr_iter(b'\\', raw).count();
+        return raw.len().saturating_sub(5 * escapes + 3) / 4 * 3;
+    }
+    let padding = raw.iter().rev().take(3).take_while(|byte| matches!(byte, b'=' | b'\n')).count();
+    let digits = raw.len() - padding;
+    digits / 4 * 3 + digits % 4 * 3 / 4
+}
+
+const NAME_TOO_LONG: &str = "a name is longer than this receiver accepts";
+const METADATA_TOO_LONG: &str = "metadata is longer than this receiver accepts";
 
 #[cold]
 fn too_long(len: usize, max_len: usize) -> Error {

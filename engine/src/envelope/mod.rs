@@ -99,6 +99,10 @@ impl Text {
         self.0.start == self.0.end
     }
 
+    fn len(self) -> usize {
+        self.0.start.abs_diff(self.0.end) as usize
+    }
+
     /// The text itself, out of the message or of the resolved strings.
     #[inline]
     fn of<'a>(self, body: &'a [u8], resolved: &'a str) -> &'a str {
@@ -189,9 +193,17 @@ enum Defect {
     NoData,
     LinkNoString,
     TypeNoInlineJson,
+    TooLong,
 }
 
 impl Defect {
+    fn kind(self) -> ErrorKind {
+        match self {
+            Self::TooLong => ErrorKind::LimitExceeded,
+            _ => ErrorKind::InvalidPayload,
+        }
+    }
+
     fn what(self) -> &'static str {
         match self {
             Self::NoObject => "a payload must be an object",
@@ -206,6 +218,7 @@ impl Defect {
             Self::NoData => "the payload has no data",
             Self::LinkNoString => "a link's data must be a string",
             Self::TypeNoInlineJson => "data of this type must be a string",
+            Self::TooLong => "the payload is longer than this receiver accepts",
         }
     }
 }
@@ -554,7 +567,7 @@ impl<'a> PayloadView<'a> {
     /// What is wrong with this payload's entry, if anything.
     pub fn defect(&self) -> Option<Error> {
         self.entry.defect.map(|(offset, what)| {
-            Error::new(ErrorKind::InvalidPayload, what.what()).at(u64::from(offset)).in_payload(self.index)
+            Error::new(what.kind(), what.what()).at(u64::from(offset)).in_payload(self.index)
         })
     }
 }

@@ -231,7 +231,10 @@ impl<'a, L: Level> Scanner<'a, L> {
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
-                    self.pos += self.level.special(&self.input[self.pos..]);
+                    // Escapes come in rows, and then there is nothing to search for.
+                    if !matches!(self.input.get(self.pos), Some(b'\\' | b'"')) {
+                        self.pos += self.level.special(&self.input[self.pos..]);
+                    }
                 }
                 Some(0x80..) => {
                     let rest = &self.input[self.pos..];
@@ -367,7 +370,7 @@ impl<'a, L: Level> Scanner<'a, L> {
                 Kind::Bool | Kind::Null => self.literal()?,
                 kind @ (Kind::Object | Kind::Array) => {
                     if depth + open > MAX_DEPTH {
-                        return self.fail("nested too deeply");
+                        return self.fail(TOO_DEEP);
                     }
                     let object = kind == Kind::Object;
                     self.pos += 1;
@@ -441,6 +444,8 @@ fn skip_space(input: &[u8], pos: usize) -> usize {
     pos + input[pos..].iter().take_while(|byte| is_space(byte)).count()
 }
 
+pub(crate) const TOO_DEEP: &str = "nested too deeply";
+
 /// Checks that `text` is one JSON value of at most [`MAX_DEPTH`], and nothing else.
 pub(crate) fn check(text: &[u8]) -> Scan<()> {
     check_at(text, 1)
@@ -483,10 +488,16 @@ pub(crate) fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
     while let Some(len) = memchr::memchr(b'\\', rest) {
         out.extend_from_slice(&rest[..len]);
-        let (text, used) = escape_value(&rest[len..]);
-        let mut utf8 = [0; 4];
-        out.extend_from_slice(text.encode_utf8(&mut utf8).as_bytes());
-        rest = &rest[len + used..];
+        rest = &rest[len..];
+        // Escapes come in rows, and then there is nothing to search for.
+        while rest.first() == Some(&b'\\') {
+            let (text, used) = escape_value(rest);
+            match u8::try_from(text) {
+                Ok(byte) if byte.is_ascii() => out.push(byte),
+                _ => out.extend_from_slice(text.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+            rest = &rest[used..];
+        }
     }
     out.extend_from_slice(rest);
 }
@@ -538,12 +549,24 @@ fn escape_value(raw: &[u8]) -> (char, usize) {
 }
 
 fn hex4(digits: &[u8]) -> Option<u16> {
-    digits.iter().try_fold(0u16, |unit, &digit| {
-        let value = char::from(digit).to_digit(16)?;
-        // A hexadecimal digit is below 16, so it fits any integer.
-        Some(unit << 4 | value as u16)
-    })
+    let digits: [u8; 4] = digits.try_into().ok()?;
+    let [a, b, c, d] = digits.map(|digit| HEX_VALUES[usize::from(digit)]);
+    // What is no digit has bits above those of one.
+    (a | b | c | d < 16).then_some(u16::from(a) << 12 | u16::from(b) << 8 | u16::from(c) << 4 | u16::from(d))
 }
+
+/// The value of each hexadecimal digit; 255 for what is none.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [255; 256];
+    let mut value = 0;
+    while value < 16 {
+        let digit = b"0123456789abcdef"[value as usize];
+        values[digit as usize] = value;
+        values[digit.to_ascii_uppercase() as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 /// How many bytes at the start of `bytes` are neither a quote, a backslash nor a control character.
 ///

@@ -18,7 +18,7 @@
 mod budget;
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod buffer;
-#[cfg(any(feature = "plik", feature = "nats"))]
+#[cfg(feature = "nats")]
 pub(crate) mod cleanup;
 #[cfg(feature = "plik")]
 mod date;
@@ -56,7 +56,7 @@ mod url;
 
 #[cfg(feature = "tokio")]
 pub use budget::{Budget, Claim};
-#[cfg(any(feature = "plik", feature = "nats"))]
+#[cfg(feature = "nats")]
 pub use cleanup::cleanups_finished;
 #[cfg(any(feature = "plik", feature = "nats"))]
 pub use fetch::{Expected, FetchOptions, Fetched, Verified, fetch};

@@ -11,6 +11,7 @@ use simd_json::{Node, OwnedValue, StaticNode, Tape};
 
 use crate::envelope::scan;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::{Limits, MAX_DEPTH};
 
 /// Serialises a value as compact JSON in raw UTF-8. NaN and infinities become `null`, as in JavaScript.
 pub(crate) fn write(value: &impl Serialize) -> Result<String> {
@@ -31,6 +32,27 @@ pub(crate) fn write_into(value: &impl Serialize, out: &mut Vec<u8>) -> Result<()
         Error::new(ErrorKind::InvalidInput, "the value cannot be written as JSON").with_source(error)
     })?;
     scan::check(out).map_err(|error| Error::new(ErrorKind::InvalidInput, error.what).at(error.offset as u64))
+}
+
+/// Refuses JSON text that is longer than the limits allow to read, or nests deeper.
+pub(crate) fn check_limits(json: &[u8], limits: &Limits) -> Result<()> {
+    if json.len() as u64 > limits.json_len {
+        let what = "the JSON is longer than `Limits::json_len` allows";
+        return Err(Error::new(ErrorKind::LimitExceeded, what).with_size(json.len() as u64, limits.json_len));
+    }
+    if limits.json_depth >= MAX_DEPTH {
+        return Ok(()); // the format's own rule says it
+    }
+    // As deep as if it stood that much further inside.
+    match scan::check_at(json, 1 + MAX_DEPTH - limits.json_depth) {
+        Err(error) if error.what == scan::TOO_DEEP => {
+            let what = "the JSON nests deeper than `Limits::json_depth` allows";
+            Err(Error::new(ErrorKind::LimitExceeded, what)
+                .at(error.offset as u64)
+                .with_size(limits.json_depth as u64 + 1, limits.json_depth as u64))
+        }
+        _ => Ok(()), // anything else is said by who reads it
+    }
 }
 
 /// Checks JSON text without building anything.

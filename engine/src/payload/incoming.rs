@@ -122,7 +122,11 @@ impl PayloadData {
     ///
     /// # Errors
     /// [`InvalidJson`](ErrorKind::InvalidJson) with the offset if it is not strict JSON, or rows are not an array of
-    /// objects, and without one if it is not of the shape of `T`; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
+    /// objects, and without one if it is not of the shape of `T`; [`LimitExceeded`](ErrorKind::LimitExceeded) above
+    /// [`Limits::json_len`] and [`Limits::json_depth`]; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
+    ///
+    /// # Cost
+    /// A copy of the text, a check, and a pass over both; see [`Limits::json_len`] for the memory.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         self.expect_json()?;
         dictionary::read(&self.bytes).map_err(|error| error.in_payload(self.index))
@@ -179,13 +183,13 @@ impl PayloadData {
     }
 
     fn expect_json(&self) -> Result<()> {
-        if self.payload_type == PayloadType::Dictionary {
-            Ok(())
-        } else if self.is_json_rows() {
-            dictionary::check_rows(&self.bytes).map_err(|error| error.in_payload(self.index))
-        } else {
-            Err(self.wrong(format!("a payload of type {:?} is not JSON", self.payload_type)))
+        let rows = self.is_json_rows();
+        if self.payload_type != PayloadType::Dictionary && !rows {
+            return Err(self.wrong(format!("a payload of type {:?} is not JSON", self.payload_type)));
         }
+        dictionary::check_limits(&self.bytes, &self.limits)
+            .and_then(|()| if rows { dictionary::check_rows(&self.bytes) } else { Ok(()) })
+            .map_err(|error| error.in_payload(self.index))
     }
 
     fn expect(&self, types: &[PayloadType], what: &str) -> Result<()> {

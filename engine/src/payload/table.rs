@@ -109,15 +109,16 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 ///
 /// Limits: the bytes of all buffers after decompression together are bounded by [`Limits::table_len`], default 1 GiB,
 /// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each.
-/// Columns nest at most 64 deep and number at most 100,000, nested ones included.
+/// [`Limits::table_rows`], [`Limits::table_columns`] and [`Limits::table_buffers`] bound the shape, and columns nest at
+/// most 64 deep.
 ///
 /// # Errors
 /// [`ErrorKind::LimitExceeded`] for the limits above, otherwise [`ErrorKind::InvalidTable`]: empty or truncated
 /// input, big-endian data, tensors, anything that does not fit together. [`Error::offset`] is the start of the
 /// message or buffer at fault; what cannot be known more closely has the start of the message.
 ///
-/// A panic inside Arrow becomes [`ErrorKind::InvalidTable`] too, in programs built with `panic = "unwind"`; the checks
-/// before decoding are meant to leave none.
+/// A panic inside Arrow, of which the checks before decoding are meant to leave none, becomes [`ErrorKind::Bug`]: please
+/// report it. That is a second net only, and none at all in programs built with `panic = "abort"`.
 ///
 /// # Cost
 /// Arrays share `data` (and keep it alive) where it is aligned to 8 bytes; a message body that is not is copied once.
@@ -151,8 +152,9 @@ pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
                 return Err(Error::new(ErrorKind::InvalidTable, what).at(at).with_source(summary(&err)));
             }
             Err(_) => {
-                let what = "a message is damaged in a way that Arrow's decoder cannot handle";
-                return Err(Error::new(ErrorKind::InvalidTable, what).at(at));
+                let what =
+                    "Arrow's decoder cannot handle this table, and the checks before it let it through";
+                return Err(Error::new(ErrorKind::Bug, what).at(at));
             }
         }
     }

@@ -59,8 +59,8 @@ pub(super) struct Dictionary {
 pub(super) fn inspect<'a>(data: &'a [u8], limits: &Limits) -> Result<Inspected<'a>> {
     let layout =
         if data.starts_with(frames::FILE_MAGIC) { frames::file(data)? } else { frames::stream(data)? };
-    let (schema, mut dictionaries) = schema::read(layout.schema, layout.schema_at)?;
-    let mut budget = Budget { used: 0, limit: limits.table_len };
+    let (schema, mut dictionaries) = schema::read(layout.schema, layout.schema_at, limits)?;
+    let mut budget = Budget::new(limits);
     let mut parts = Vec::with_capacity(layout.frames.len());
     for frame in layout.frames {
         let Frame { at, message, body } = frame;
@@ -68,7 +68,8 @@ pub(super) fn inspect<'a>(data: &'a [u8], limits: &Limits) -> Result<Inspected<'
         let values = layout::Values { data, body: body.clone(), version, at };
         let header = if let Some(batch) = message.header_as_record_batch() {
             let types = schema.fields().iter().map(|field| field.data_type());
-            layout::check(batch, types, &values, &mut budget)?;
+            let rows = layout::check(batch, types, &values, &mut budget)?;
+            budget.count_rows(rows, at)?;
             Header::Batch(batch)
         } else if let Some(batch) = message.header_as_dictionary_batch() {
             let known = dictionaries.get_mut(&batch.id());
@@ -115,19 +116,42 @@ impl Dictionary {
 
 /// What decoding may hold or allocate, all batches and dictionaries together.
 struct Budget {
+    /// Bytes of buffers.
     used: u64,
-    limit: u64,
+    rows: u64,
+    /// Columns and buffers: each takes some memory beside its values, even without any.
+    parts: u64,
+    limits: Limits,
 }
 
 impl Budget {
-    fn charge(&mut self, len: u64, at: usize) -> Result<()> {
-        self.used = self.used.saturating_add(len);
-        if self.used > self.limit {
-            let what = "the table's buffers hold more bytes than `Limits::table_len` allows";
-            return Err(exceeded(at, what).with_size(self.used, self.limit));
-        }
-        Ok(())
+    fn new(limits: &Limits) -> Self {
+        Self { used: 0, rows: 0, parts: 0, limits: *limits }
     }
+
+    fn charge(&mut self, len: u64, at: usize) -> Result<()> {
+        let what = "the table's buffers hold more bytes than `Limits::table_len` allows";
+        add(&mut self.used, len, self.limits.table_len, what, at)
+    }
+
+    fn count_rows(&mut self, rows: u64, at: usize) -> Result<()> {
+        let what = "the table has more rows than `Limits::table_rows` allows";
+        add(&mut self.rows, rows, self.limits.table_rows, what, at)
+    }
+
+    fn count_part(&mut self, at: usize) -> Result<()> {
+        let what =
+            "the table has more columns and buffers in its batches than `Limits::table_buffers` allows";
+        add(&mut self.parts, 1, self.limits.table_buffers, what, at)
+    }
+}
+
+fn add(sum: &mut u64, more: u64, limit: u64, what: &'static str, at: usize) -> Result<()> {
+    *sum = sum.saturating_add(more);
+    if *sum > limit {
+        return Err(exceeded(at, what).with_size(*sum, limit));
+    }
+    Ok(())
 }
 
 fn invalid(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {

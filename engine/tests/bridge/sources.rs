@@ -231,7 +231,7 @@ async fn typed_sources_are_checked_inside_the_message() {
         ErrorKind::InvalidInput
     );
     let payload = Payload::from_source("binary", "x", Source::file(&json)).unwrap();
-    let mut publisher = bridge.publisher("s").unwrap();
+    let mut publisher = bridge.publisher("s").build().unwrap();
     assert_eq!(kind(publisher.publish(&[(&payload).into()]).await), ErrorKind::Misuse);
 }
 

@@ -29,9 +29,12 @@ pub(crate) fn attack(data: &[u8], limit: usize, overhead: usize) -> Result<Table
     match &result {
         Ok(table) => assert_sound(table),
         Err(err) => {
-            assert!(matches!(err.kind(), ErrorKind::InvalidTable | ErrorKind::LimitExceeded), "{err}");
+            // Not `Bug`: that is a panic of Arrow's.
+            assert!(
+                matches!(err.kind(), ErrorKind::InvalidTable | ErrorKind::LimitExceeded),
+                "{err}: {data:?}"
+            );
             assert!(err.offset().is_some_and(|at| at <= data.len() as u64), "{err}");
-            assert!(!err.to_string().contains("decoder cannot handle"), "a panic came from {data:?}");
         }
     }
     result

@@ -18,13 +18,14 @@ pub(super) struct Values<'a> {
     pub(super) at: usize,
 }
 
-/// Checks a batch of the given columns, and charges every byte that its buffers hold once decompressed.
+/// Checks a batch of the given columns, charges every byte that its buffers hold once decompressed, and returns its number
+/// of rows.
 pub(super) fn check<'t>(
     batch: RecordBatch<'_>,
     types: impl Iterator<Item = &'t DataType>,
     values: &Values<'_>,
     budget: &mut Budget,
-) -> Result<()> {
+) -> Result<u64> {
     let at = values.at;
     let rows =
         u64::try_from(batch.length()).map_err(|_| invalid(at, "a batch has a negative number of rows"))?;
@@ -57,7 +58,7 @@ pub(super) fn check<'t>(
     {
         return Err(invalid(at, "a batch has more columns or buffers than its schema"));
     }
-    Ok(())
+    Ok(rows)
 }
 
 /// Takes a batch's lists apart in the order in which the columns use them.
@@ -166,6 +167,7 @@ where
     /// The next column's rows and nulls; `nulls <= rows`.
     fn node(&mut self) -> Result<(u64, u64)> {
         let at = self.values.at;
+        self.budget.count_part(at)?;
         let node =
             self.nodes.next().ok_or_else(|| invalid(at, "a batch has fewer columns than its schema"))?;
         match (u64::try_from(node.length()), u64::try_from(node.null_count())) {
@@ -187,6 +189,7 @@ where
     /// Takes one buffer, and returns where it starts in the body.
     fn buffer(&mut self, needed: Need) -> Result<usize> {
         let Values { data, ref body, at, .. } = *self.values;
+        self.budget.count_part(at)?;
         let buffer =
             self.buffers.next().ok_or_else(|| invalid(at, "a batch has fewer buffers than its schema"))?;
         let outside = || invalid(at, "a batch has a buffer outside its body");

@@ -10,13 +10,13 @@ use arrow_schema::{
 };
 
 use super::{Dictionaries, Dictionary, exceeded, invalid};
-use crate::Result;
 use crate::payload::table::summary;
+use crate::{Limits, Result};
 
 /// Converts a verified schema, and lists the dictionaries that it declares.
 ///
 /// The decoder would take big-endian data as it is and hand over wrong values.
-pub(super) fn read(ipc: IpcSchema<'_>, at: usize) -> Result<(SchemaRef, Dictionaries)> {
+pub(super) fn read(ipc: IpcSchema<'_>, at: usize, limits: &Limits) -> Result<(SchemaRef, Dictionaries)> {
     match ipc.endianness() {
         Endianness::Little => {}
         Endianness::Big => {
@@ -24,9 +24,9 @@ pub(super) fn read(ipc: IpcSchema<'_>, at: usize) -> Result<(SchemaRef, Dictiona
         }
         _ => return Err(invalid(at, "the table has an unknown byte order")),
     }
-    let mut count = 0;
+    let mut columns = Columns { count: 0, limit: limits.table_columns };
     for field in ipc.fields().into_iter().flatten() {
-        check_shape(field, 1, &mut count, at)?;
+        check_shape(field, 1, &mut columns, at)?;
     }
     let schema = try_fb_to_schema(ipc).map_err(|err| {
         invalid(at, "the schema has a column that Arrow cannot read").with_source(summary(&err))
@@ -39,15 +39,15 @@ pub(super) fn read(ipc: IpcSchema<'_>, at: usize) -> Result<(SchemaRef, Dictiona
 }
 
 /// Bounds the conversion, which recurses and allocates for each field, and panics at unions of over 128 types.
-fn check_shape(field: arrow_ipc::Field<'_>, depth: usize, count: &mut usize, at: usize) -> Result<()> {
-    *count += 1;
+fn check_shape(field: arrow_ipc::Field<'_>, depth: usize, columns: &mut Columns, at: usize) -> Result<()> {
+    columns.count += 1;
     if depth > MAX_NESTING {
         let what = "the columns nest deeper than the bridge reads";
         return Err(exceeded(at, what).with_size(depth as u64, MAX_NESTING as u64));
     }
-    if *count > MAX_FIELDS {
-        let what = "the schema has more columns, nested ones included, than the bridge reads";
-        return Err(exceeded(at, what).with_size(*count as u64, MAX_FIELDS as u64));
+    if columns.count > columns.limit {
+        let what = "the schema has more columns, nested ones included, than `Limits::table_columns` allows";
+        return Err(exceeded(at, what).with_size(columns.count as u64, columns.limit as u64));
     }
     let children = field.children();
     if field.type_type() == Type::Union {
@@ -58,7 +58,13 @@ fn check_shape(field: arrow_ipc::Field<'_>, depth: usize, count: &mut usize, at:
             return Err(invalid(at, "a union has a type id above 127"));
         }
     }
-    children.into_iter().flatten().try_for_each(|child| check_shape(child, depth + 1, count, at))
+    children.into_iter().flatten().try_for_each(|child| check_shape(child, depth + 1, columns, at))
+}
+
+/// Columns so far, nested ones included, and how many there may be.
+struct Columns {
+    count: usize,
+    limit: usize,
 }
 
 /// Refuses parameters that no writer can mean, and notes the field if it is a dictionary.
@@ -121,6 +127,3 @@ fn check_precision(precision: u8, max: u8, at: usize) -> Result<()> {
 
 /// How deep columns may nest; a plain column is 1. The decoder recurses that deep (chosen: real tables stay below 10).
 pub(super) const MAX_NESTING: usize = 64;
-
-/// Columns of one table, nested ones included (chosen: wide tables have tens of thousands).
-const MAX_FIELDS: usize = 100_000;

@@ -1,0 +1,259 @@
+//! Messages and payloads that are small, or claim to be, and would cost a careless reader much.
+//!
+//! Each is refused, or read without trusting what it claims: at most 8 MiB are taken beyond the input, and the time is at
+//! most ten times that of a plain scan of the same bytes.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use allocation_counter::measure;
+use natsbridge::{Envelope, Error, ErrorKind, Limits, PayloadData, PayloadType};
+
+use super::{dictionary, direct, message};
+
+const MOST: u64 = 8 << 20;
+
+/// Reads a message and everything in it as what it claims to be; the first error.
+fn consume(message: Vec<u8>) -> Result<(), Error> {
+    let envelope = Envelope::decode(message)?;
+    black_box(envelope.metadata().get::<String>("k"));
+    for payload in envelope.payloads() {
+        black_box((payload.dataname(), payload.metadata().get::<u8>("k")));
+        let data = payload.decode()?;
+        match data.payload_type() {
+            PayloadType::Dictionary => _ = black_box(data.json_text()?),
+            PayloadType::Table => drop(black_box(data.record_batches()?)),
+            PayloadType::Text => _ = black_box(data.text()?),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What `consume` says of a message, and what it may take of memory and time.
+#[track_caller]
+fn bomb(name: &str, message: Vec<u8>) -> Result<(), Error> {
+    let len = message.len() as u64;
+    let copy = message.clone();
+    let mut result = Ok(());
+    let taken = measure(|| result = consume(copy)).bytes_max;
+    // The message itself was allocated before. What decoding has of right: the payload's bytes.
+    assert!(taken <= MOST + len, "{name}: {taken} bytes for a message of {len}");
+
+    let best = |work: &mut dyn FnMut()| {
+        let time = |_| {
+            let begun = Instant::now();
+            work();
+            begun.elapsed()
+        };
+        (0..5).map(time).min().unwrap_or_default()
+    };
+    // Somebody else may have the processor for a while, but not each time.
+    let times = (0..5).map(|_| {
+        let plain = best(&mut || _ = black_box(plain_scan(&message)));
+        let ours = best(&mut || drop(black_box(consume(message.clone()))));
+        (ours, plain)
+    });
+    let cheap = |(ours, plain): &(Duration, Duration)| *ours <= *plain * 10 + Duration::from_millis(2);
+    let dear: Vec<_> = times.take_while(|times| !cheap(times)).collect();
+    assert!(dear.len() < 5, "{name}: ours and a plain scan took {dear:?}");
+    result
+}
+
+/// Bytes, quotes and depth: the least that a reader of JSON has to do.
+fn plain_scan(json: &[u8]) -> (usize, usize) {
+    let (mut depth, mut deepest, mut in_string, mut escaped) = (0usize, 0, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    (depth, deepest)
+}
+
+#[track_caller]
+fn refused(name: &str, message: Vec<u8>, kind: ErrorKind) {
+    let error = bomb(name, message).unwrap_err();
+    assert_eq!(error.kind(), kind, "{name}: {error}");
+}
+
+#[test]
+fn nesting() {
+    let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+    refused("in a key that nobody knows", message(&format!("\"x\":{deep},"), ""), ErrorKind::Malformed);
+    refused("in metadata", message(&format!("\"metadata\":{{\"k\":{deep}}},"), ""), ErrorKind::Malformed);
+    let entry = format!("{{\"type\":\"dictionary\",\"transport\":\"direct\",\"data\":{deep}}}");
+    refused("as inline JSON", message("", &entry), ErrorKind::Malformed);
+    refused("as base64", message("", &direct("dictionary", deep.as_bytes())), ErrorKind::InvalidJson);
+    refused("never closed", "[".repeat(1_000_000).into_bytes(), ErrorKind::Malformed);
+    let objects = "{\"a\":".repeat(1_000_000);
+    refused("objects", message("", &direct("dictionary", objects.as_bytes())), ErrorKind::InvalidJson);
+}
+
+#[test]
+fn a_million_payloads() {
+    let entry = r#"{"type":"text","transport":"direct","data":""}"#;
+    for entry in ["{}", "1", entry] {
+        let many = vec![entry; 1_000_000].join(",");
+        refused("payloads", message("", &many), ErrorKind::LimitExceeded);
+    }
+    let most = vec![entry; Limits::default().payload_count].join(",");
+    bomb("as many as are allowed", message("", &most)).unwrap();
+}
+
+#[test]
+fn sizes_that_are_not_true() {
+    for size in ["9223372036854775807", "1073741824", "4294967296", "1e18"] {
+        let entry =
+            format!(r#"{{"dataname":"d","type":"text","transport":"direct","size":{size},"data":"QUJD"}}"#);
+        // A wrong size is reported and believed by nobody.
+        bomb("a size", message("", &entry)).unwrap();
+        let envelope = Envelope::decode(message("", &entry)).unwrap();
+        let data = envelope.payload(0).unwrap().decode().unwrap();
+        assert_eq!((data.bytes().len(), data.size_mismatch().is_some()), (3, true));
+    }
+    let entry =
+        r#"{"dataname":"d","type":"text","transport":"direct","size":9223372036854775808,"data":"QUJD"}"#;
+    refused("2^63", message("", entry), ErrorKind::InvalidPayload);
+}
+
+#[test]
+fn base64_that_is_none_at_its_very_end() {
+    let mut text = "QUJD".repeat(250_000);
+    text.push('!');
+    let entry = format!(r#"{{"type":"binary","transport":"direct","size":1073741824,"data":"{text}"}}"#);
+    refused("base64", message("", &entry), ErrorKind::InvalidBase64);
+    let escaped = "\\u0051".repeat(170_000) + "!";
+    let entry = format!(r#"{{"type":"binary","transport":"direct","data":"{escaped}"}}"#);
+    refused("escaped base64", message("", &entry), ErrorKind::InvalidBase64);
+}
+
+#[test]
+fn metadata_and_names() {
+    let keys: String = (0..1_000_000).map(|n| format!("\"{n}\":0,")).collect();
+    let metadata = format!("{{{}}}", keys.trim_end_matches(','));
+    refused("10^6 keys", message(&format!("\"metadata\":{metadata},"), ""), ErrorKind::LimitExceeded);
+    let entry = format!(r#"{{"type":"text","transport":"direct","data":"","metadata":{metadata}}}"#);
+    refused("in a payload", message("", &entry), ErrorKind::LimitExceeded);
+    let most = &metadata[..Limits::default().metadata_len - 20];
+    let most = &most[..most.rfind(',').unwrap()];
+    bomb("as much as is allowed", message(&format!("\"metadata\":{most}}},"), "")).unwrap();
+
+    let name = "n".repeat(10_000_000);
+    refused("a name", message(&format!("\"senderName\":\"{name}\","), ""), ErrorKind::LimitExceeded);
+    let entry = format!(r#"{{"dataname":"{name}","type":"text","transport":"direct","data":""}}"#);
+    refused("a dataname", message("", &entry), ErrorKind::LimitExceeded);
+    let entry = format!(r#"{{"type":"{name}","transport":"direct","data":""}}"#);
+    refused("a type", message("", &entry), ErrorKind::LimitExceeded);
+    refused("a key twice", message("\"msgId\":\"\",\"msgId\":\"\",", ""), ErrorKind::Malformed);
+    bomb("a key that nobody knows", message(&format!("\"{name}\":1,"), "")).unwrap();
+    let repeated = "\"x\":1,".repeat(100_000);
+    bomb("an unknown key by the thousand", message(&repeated, "")).unwrap();
+}
+
+#[test]
+fn keys_that_repeat_or_collide() {
+    let value = |json: &str| dictionary(json, Limits::default()).json_value().unwrap();
+    let repeated = format!("{{{}\"a\":7}}", "\"a\":1,".repeat(100_000));
+    assert_eq!(value(&repeated), serde_json::json!({"a":7}));
+    bomb("repeated", message("", &direct("dictionary", repeated.as_bytes()))).unwrap();
+    // Strings that collide under multiplicative hashes of one kind or another: sums, 31s and 33s.
+    let pairs = ["Aa", "BB", "C#"];
+    let keys: Vec<String> = (0..3usize.pow(9))
+        .map(|mut n| {
+            let digit = |_| {
+                let pair = pairs[n % 3];
+                n /= 3;
+                pair
+            };
+            (0..9).map(digit).collect()
+        })
+        .collect();
+    let flood: String = keys.iter().map(|key| format!("\"{key}\":1,")).collect();
+    let twice = format!("{{{flood}{}}}", flood.trim_end_matches(','));
+    let begun = Instant::now();
+    let plain: serde_json::Value = serde_json::from_str(&twice).unwrap();
+    let plain_time = begun.elapsed();
+    let begun = Instant::now();
+    assert_eq!(value(&twice), plain);
+    let ours = begun.elapsed();
+    assert!(ours <= plain_time * 10 + Duration::from_millis(5), "{ours:?}, serde_json {plain_time:?}");
+}
+
+mod tables {
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow_ipc::CompressionType;
+    use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+
+    use super::*;
+
+    fn zeros(len: usize, compression: Option<CompressionType>) -> Vec<u8> {
+        let zeros = Arc::new(Int64Array::from(vec![0; len])) as ArrayRef;
+        let batch = RecordBatch::try_from_iter([("zeros", zeros)]).unwrap();
+        let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+        let mut writer = StreamWriter::try_new_with_options(vec![], &batch.schema(), options).unwrap();
+        writer.write(&batch).unwrap();
+        writer.into_inner().unwrap()
+    }
+
+    /// Replaces the one place where `data` holds `old`, in 64 bits.
+    fn claim(mut data: Vec<u8>, old: i64, new: i64) -> Vec<u8> {
+        let places: Vec<usize> =
+            (0..data.len() - 8).filter(|&at| data[at..at + 8] == old.to_le_bytes()).collect();
+        assert!(!places.is_empty());
+        for at in places {
+            data[at..at + 8].copy_from_slice(&new.to_le_bytes());
+        }
+        data
+    }
+
+    fn read(data: Vec<u8>, limits: Limits) -> (natsbridge::Result<usize>, u64) {
+        let data = PayloadData::new(PayloadType::Table, data, None, 0).limited(limits);
+        let mut result = Ok(0);
+        let taken = measure(|| result = data.record_batches().map(|batches| batches.len())).bytes_max;
+        (result, taken)
+    }
+
+    #[test]
+    fn a_buffer_that_claims_a_hundred_gigabytes_in_16_kilobytes() {
+        let honest = zeros(2000, None);
+        assert!(honest.len() < 17 << 10, "{}", honest.len());
+        let lies = claim(honest, 16_000, 100 << 30);
+        refused("100 GiB", message("", &direct("table", &lies)), ErrorKind::InvalidTable);
+        for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+            let lies = claim(zeros(2000, Some(compression)), 16_000, 100 << 30);
+            refused("100 GiB compressed", message("", &direct("table", &lies)), ErrorKind::InvalidTable);
+        }
+    }
+
+    #[test]
+    fn an_lz4_and_a_zstd_bomb() {
+        for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+            let bomb = zeros(16 << 20, Some(compression)); // 128 MiB of zeros
+            assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+            let (result, taken) = read(bomb.clone(), Limits::default().table_len(64 << 20));
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::LimitExceeded);
+            assert!(taken < 1 << 20, "{taken}");
+            // Within the limit it is a table like any other.
+            assert_eq!(read(bomb, Limits::default()).0.unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_unpacks_into_more_than_it_says() {
+        for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+            let bomb = claim(zeros(1 << 20, Some(compression)), 8 << 20, 64);
+            let (result, taken) = read(bomb, Limits::default());
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidTable, "{compression:?}");
+            assert!(taken <= MOST, "{taken}");
+        }
+    }
+}

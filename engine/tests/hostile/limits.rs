@@ -1,0 +1,190 @@
+//! Every limit on both sides of its bound: what just meets it is read, one more is refused.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, Int32Array, NullArray, RecordBatch, StructArray};
+use arrow_schema::{DataType, Field, Schema};
+use natsbridge::payload::table::{decode, encode};
+use natsbridge::{ErrorKind, Limits, MAX_DEPTH, Result};
+
+use super::{dictionary, direct, message, read};
+
+/// Refused for being above a limit, by one, whose value the error gives.
+#[track_caller]
+fn exceeded<T>(result: Result<T>, limit: u64) {
+    let Err(error) = result else { panic!("accepted above the limit of {limit}") };
+    assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+    assert_eq!((error.needed(), error.limit()), (Some(limit + 1), Some(limit)), "{error}");
+}
+
+#[test]
+fn message_len() {
+    let message = message("", "");
+    let limits = |len| Limits::default().message_len(len);
+    read(&message, &limits(message.len())).unwrap();
+    exceeded(read(&message, &limits(message.len() - 1)), message.len() as u64 - 1);
+}
+
+#[test]
+fn payload_count() {
+    let entry = direct("text", b"x");
+    let message = message("", &vec![entry; 3].join(","));
+    assert_eq!(read(&message, &Limits::default().payload_count(3)).unwrap().payload_count(), 3);
+    exceeded(read(&message, &Limits::default().payload_count(2)), 2);
+    exceeded(read(&message, &Limits::default().payload_count(0)).map(drop).or_else(at_least(1)), 0);
+}
+
+/// The first payload too many ends the reading, so the rest is not counted.
+fn at_least(count: u64) -> impl Fn(natsbridge::Error) -> Result<()> {
+    move |error| {
+        assert_eq!(error.needed(), Some(count));
+        Err(error)
+    }
+}
+
+#[test]
+fn name_len() {
+    let limits = Limits::default().name_len(50);
+    let names = ["senderName", "msgId", "brokerURL", "sender_name", "reply_to_msg_id"];
+    for key in names {
+        let field = |len: usize| message(&format!("\"{key}\":\"{}\",", "n".repeat(len)), "");
+        read(&field(50), &limits).unwrap();
+        exceeded(read(&field(51), &limits), 50);
+    }
+    // Escapes count as what they mean.
+    let escaped = |count: usize| message(&format!("\"senderName\":\"{}\",", "\\u00e9".repeat(count)), "");
+    read(&escaped(25), &limits).unwrap();
+    assert_eq!(read(&escaped(26), &limits).unwrap_err().needed(), Some(52));
+    for key in ["id", "dataname", "type", "encoding"] {
+        let payload = |len: usize| {
+            let value = "n".repeat(len);
+            message("", &format!("{{\"transport\":\"direct\",\"data\":\"\",\"{key}\":\"{value}\"}}"))
+        };
+        read(&payload(50), &limits).unwrap();
+        let error = read(&payload(51), &limits).unwrap_err();
+        assert_eq!((error.payload(), error.needed()), (Some(0), Some(51)), "{key}");
+    }
+    // Keys that nobody knows are no names, and neither is data.
+    let other = format!("\"{}\":\"{}\",", "k".repeat(100), "v".repeat(100));
+    read(&message(&other, &direct("text", &[b'x'; 100])), &limits).unwrap();
+}
+
+#[test]
+fn metadata_len() {
+    let limits = Limits::default().metadata_len(40);
+    let metadata = |len: usize| format!("\"metadata\":{{\"k\":\"{}\"}}", "v".repeat(len - 8));
+    assert_eq!(metadata(40).len(), "\"metadata\":".len() + 40);
+    read(&message(&format!("{},", metadata(40)), ""), &limits).unwrap();
+    exceeded(read(&message(&format!("{},", metadata(41)), ""), &limits), 40);
+    let payload =
+        |len| format!("{{\"type\":\"text\",\"transport\":\"direct\",\"data\":\"\",{}}}", metadata(len));
+    read(&message("", &payload(40)), &limits).unwrap();
+    exceeded(read(&message("", &payload(41)), &limits), 40);
+}
+
+#[test]
+fn payload_len() {
+    let limits = Limits::default().payload_len(100);
+    for (len, accepted) in [(0, true), (99, true), (100, true), (101, false), (102, false), (5000, false)] {
+        let both = [direct("binary", &vec![7; len]), direct("text", b"still there")].join(",");
+        let envelope = read(&message("", &both), &limits).unwrap();
+        let [first, second] = [0, 1].map(|index| envelope.payload(index).unwrap());
+        match first.decode() {
+            Ok(data) => assert!(accepted && data.bytes().len() == len),
+            Err(error) => {
+                assert!(!accepted && error.kind() == ErrorKind::LimitExceeded, "{len}: {error}");
+                assert_eq!((error.payload(), error.fault()), (Some(0), natsbridge::Fault::Sender));
+            }
+        }
+        assert_eq!(second.decode().unwrap().text().unwrap(), "still there");
+    }
+    // A link holds a URL, whose length has nothing to do with it.
+    let link = format!(
+        r#"{{"dataname":"d","type":"binary","transport":"link","data":"http://h/{}"}}"#,
+        "p".repeat(200)
+    );
+    assert!(read(&message("", &link), &limits).unwrap().payload(0).unwrap().url().is_some());
+}
+
+#[test]
+fn json_len() {
+    let json = "{\"a\":[1,2,3]}";
+    let limits = |len: usize| Limits::default().json_len(len as u64);
+    dictionary(json, limits(json.len())).json_value().unwrap();
+    let short = dictionary(json, limits(json.len() - 1));
+    exceeded(short.json_value(), json.len() as u64 - 1);
+    exceeded(short.json_text(), json.len() as u64 - 1);
+    assert_eq!(short.bytes().len(), json.len(), "the bytes can still be had");
+}
+
+#[test]
+fn json_depth() {
+    for depth in [0, 1, 2, 50, MAX_DEPTH - 1] {
+        let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
+        let limits = Limits::default().json_depth(depth);
+        dictionary(&nested(depth), limits).json_value().unwrap();
+        exceeded(dictionary(&nested(depth + 1), limits).json_value(), depth as u64);
+    }
+    // No setting allows more than the format.
+    let deep = "[".repeat(MAX_DEPTH + 1) + &"]".repeat(MAX_DEPTH + 1);
+    let error = dictionary(&deep, Limits::default().json_depth(1000)).json_value().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidJson);
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, array)| (name, array, true)))
+        .unwrap()
+}
+
+fn numbers(len: i32) -> ArrayRef {
+    Arc::new(Int32Array::from_iter_values(0..len))
+}
+
+fn table(batches: &[RecordBatch], limits: Limits) -> Result<natsbridge::payload::table::Table> {
+    let stream = encode(&batches[0].schema(), batches).unwrap().concat();
+    decode(&stream.into(), &limits)
+}
+
+#[test]
+fn table_len() {
+    let one = [batch(vec![("n", numbers(1000))])];
+    let needed = (1..).find(|&len| table(&one, Limits::default().table_len(len)).is_ok()).unwrap();
+    // The values, and a bit for each row; the last buffer is what does not fit any more.
+    assert_eq!(needed, 4000 + 125);
+    exceeded(table(&one, Limits::default().table_len(needed - 1)), needed - 1);
+}
+
+#[test]
+fn table_rows() {
+    let nulls = |len: usize| batch(vec![("n", Arc::new(NullArray::new(len)) as _)]);
+    for batches in [vec![nulls(10)], vec![nulls(4), nulls(6)], vec![batch(vec![("n", numbers(10))])]] {
+        assert_eq!(table(&batches, Limits::default().table_rows(10)).unwrap().row_count(), 10);
+        exceeded(table(&batches, Limits::default().table_rows(9)), 9);
+    }
+    let many = [nulls(i32::MAX as usize), nulls(1)];
+    assert_eq!(table(&many[..1], Limits::default()).unwrap().row_count(), i32::MAX as u64);
+    exceeded(table(&many, Limits::default()), i32::MAX as u64);
+}
+
+#[test]
+fn table_columns() {
+    let inner = Arc::new(Field::new("inner", DataType::Int32, true));
+    let nested = Arc::new(StructArray::from(vec![(inner, numbers(2))])) as ArrayRef;
+    let three = [batch(vec![("a", numbers(2)), ("b", nested)])];
+    table(&three, Limits::default().table_columns(3)).unwrap();
+    exceeded(table(&three, Limits::default().table_columns(2)), 2);
+    // Without a batch, too.
+    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true); 4]));
+    let stream = bytes::Bytes::from(encode(&schema, &[]).unwrap().concat());
+    decode(&stream, &Limits::default().table_columns(4)).unwrap();
+    exceeded(decode(&stream, &Limits::default().table_columns(3)), 3);
+}
+
+#[test]
+fn table_buffers() {
+    // A column of numbers is itself and two buffers, of validity and of values.
+    let two = vec![batch(vec![("a", numbers(2)), ("b", numbers(2))]); 3];
+    assert_eq!(table(&two, Limits::default().table_buffers(18)).unwrap().batches().len(), 3);
+    exceeded(table(&two, Limits::default().table_buffers(17)), 17);
+    assert_eq!(two[0].column(0).len(), 2);
+}
