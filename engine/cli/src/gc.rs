@@ -14,7 +14,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: &GcArgs) -> Result<u8
     if args.record.is_empty() && args.bucket.is_none() {
         return Err(Failure::Usage("name a record of uploads: --record FILE or --bucket NAME".to_owned()));
     }
-    let Some(store) = compose::plik(args.fileserver.url(), None)? else {
+    let Some(store) = compose::plik(&args.fileserver, None)? else {
         return Err(Failure::Usage(
             "name the file server that the uploads are on: --fileserver URL".to_owned(),
         ));
@@ -31,12 +31,8 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: &GcArgs) -> Result<u8
         codes.push(report(args, bucket, &collected)?);
     }
     // A failure says more than a warning.
-    Ok(codes
-        .iter()
-        .copied()
-        .find(|&code| code > code::WARNING)
-        .or(codes.into_iter().max())
-        .unwrap_or(code::OK))
+    let failure = codes.iter().copied().find(|&code| code > code::WARNING);
+    Ok(failure.or_else(|| codes.into_iter().max()).unwrap_or(code::OK))
 }
 
 /// The exit code for one record.

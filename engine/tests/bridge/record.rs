@@ -1,12 +1,14 @@
 //! The record of uploads: what is in it while a message is on its way, and what is deleted by it.
 
+use std::future::IntoFuture as _;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use natsbridge::link::{
-    BoxFuture, CleanupRecord, Download, LinkStore, LinkUrl, Source, Upload, Uploaded, cleanups_finished,
+    BoxFuture, CleanupRecord, Download, LinkStore, LinkUrl, Retry, Source, Upload, Uploaded,
+    cleanups_finished,
 };
 use natsbridge::{Bridge, Error, ErrorKind, Payload, Result};
 
@@ -133,13 +135,22 @@ async fn what_cannot_be_recorded_is_not_uploaded() {
     assert_eq!(kind(CleanupRecord::file(dir.path().join("no/such/folder"))), ErrorKind::Misuse);
     // A bucket whose server has gone since.
     let with_buckets = NatsServer::with_jetstream();
-    let client = async_nats::connect(with_buckets.url()).await.unwrap();
+    let options = async_nats::ConnectOptions::new().request_timeout(Some(Duration::from_secs(1)));
+    let client = options.connect(with_buckets.url()).await.unwrap();
     let record = CleanupRecord::kv(client, "uploads").await.unwrap();
     let store = Shelf::default();
-    let bridge = bridge(&nats, &store, record).await;
+    let bridge = Bridge::builder()
+        .store(store.clone())
+        .threshold(1)
+        .upload_record(record)
+        .upload_retry(Retry::default().max_retries(0))
+        .connect(nats.url())
+        .await
+        .unwrap();
     drop(with_buckets);
-    let error = tokio::time::timeout(Duration::from_secs(60), bridge.send("t").text("a", "hello")).await;
-    assert!(!error.expect("it ends").unwrap_err().to_string().is_empty());
+    let sent = bridge.send("t").text("a", "hello").into_future();
+    let sent = tokio::time::timeout(Duration::from_secs(60), sent).await.expect("it ends");
+    assert_eq!(kind(sent), ErrorKind::TimedOut);
     cleanups_finished().await;
     assert!(store.there().is_empty(), "{:?}", store.there());
 }

@@ -146,6 +146,17 @@ pub(crate) struct FileServerArgs {
     /// The Plik file server for large payloads; links to it may be fetched. Default: none.
     #[arg(long, env = "NATSBRIDGE_FILESERVER", hide_env_values = true, value_name = "URL")]
     fileserver: Option<String>,
+    /// Certificate authorities (PEM) that https file servers may have beside the system's.
+    #[arg(long, env = "NATSBRIDGE_FILESERVER_CA", hide_env_values = true, value_name = "FILE")]
+    pub(crate) fileserver_ca: Option<PathBuf>,
+    /// Certificate of this client (PEM) for https file servers that ask for one.
+    #[arg(long, env = "NATSBRIDGE_FILESERVER_CERT", hide_env_values = true, value_name = "FILE")]
+    #[arg(requires = "fileserver_key")]
+    pub(crate) fileserver_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, env = "NATSBRIDGE_FILESERVER_KEY", hide_env_values = true, value_name = "FILE")]
+    #[arg(requires = "fileserver_cert")]
+    pub(crate) fileserver_key: Option<PathBuf>,
 }
 
 impl FileServerArgs {
