@@ -10,29 +10,47 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
+use super::dial::{Dialer, System, dial};
+use crate::link::address::Reach;
 use crate::link::origin::{Origin, Scheme};
 use crate::link::tls::{Tls, TlsOptions};
 use crate::{Error, ErrorKind, Result};
 
 /// Makes connections; sets up TLS once, when the first `https` origin asks for it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Connector {
+    dialer: Arc<dyn Dialer>,
     tls: Tls,
 }
 
+impl Default for Connector {
+    fn default() -> Self {
+        Self { dialer: Arc::new(System), tls: Tls::default() }
+    }
+}
+
 impl Connector {
+    pub(super) fn set_dialer(&mut self, dialer: Arc<dyn Dialer>) {
+        self.dialer = dialer;
+    }
+
     pub(super) fn set_tls(&mut self, options: TlsOptions) {
         self.tls = Tls::new(options);
     }
 
-    /// Connects. A failure is of kind [`Network`](ErrorKind::Network), or [`TlsFailed`](ErrorKind::TlsFailed) where the two
-    /// sides do not accept each other.
-    pub(super) async fn connect(&self, origin: &Origin, progress: Arc<Progress>) -> Result<Wire> {
+    /// Connects to an address within `reach`. A failure is of kind [`Network`](ErrorKind::Network), or
+    /// [`TlsFailed`](ErrorKind::TlsFailed) where the two sides do not accept each other, but for an address that is not
+    /// allowed.
+    pub(super) async fn connect(
+        &self,
+        origin: &Origin,
+        reach: Reach,
+        progress: Arc<Progress>,
+    ) -> Result<Wire> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Network, format!("cannot connect to {origin}")).with_source(error)
         };
-        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((host, origin.port())).await.map_err(failed)?;
+        let tcp = dial(&self.dialer, origin, reach).await?;
         // Heads and the end of a body are small; waiting to fill a packet would only add latency.
         tcp.set_nodelay(true).map_err(failed)?;
         let stream = match origin.scheme() {
@@ -221,7 +239,10 @@ mod tests {
     async fn an_answer_is_read_although_writing_has_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let mut wire = Connector::default().connect(&origin, Arc::new(Progress::new())).await.unwrap();
+        let mut wire = Connector::default()
+            .connect(&origin, Reach::everywhere(), Arc::new(Progress::new()))
+            .await
+            .unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
 
         wire.write_all(b"never read").await.unwrap();
