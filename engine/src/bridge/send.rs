@@ -121,6 +121,9 @@ pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: De
     if let Err(error) = message.check_size(inner, &headers, body.len()) {
         return Err(uploads.undo(error).await);
     }
+    if let Err(error) = uploads.strike_out().await {
+        return Err(uploads.undo(error).await);
+    }
 
     if delivery < Delivery::Flushed {
         let published = within(deadline, publish(inner, &draft, headers, body.clone())).await;

@@ -102,18 +102,12 @@ impl Uploads {
 
     /// The message is out: what it refers to stays for its lifetime. What failed attempts have left is still deleted.
     pub(super) fn keep(self) {
-        if self.ledger.is_empty() {
-            return;
-        }
-        let kept = self.ledger.keep();
-        if self.ledger.has_record() {
-            let ledger = Arc::clone(&self.ledger);
-            cleanup::spawn(async move {
-                for handle in kept {
-                    ledger.settle(&handle).await;
-                }
-            });
-        }
+        self.ledger.keep();
+    }
+
+    /// To be called just before the message is handed over; after an error it must not be.
+    pub(super) async fn strike_out(&self) -> Result<()> {
+        self.ledger.strike_out().await
     }
 
     /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it. The

@@ -8,6 +8,7 @@ mod links;
 mod nats;
 mod proxy;
 mod publisher;
+mod record;
 mod replies;
 mod save;
 mod scripted;
