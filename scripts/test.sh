@@ -51,6 +51,7 @@ if command -v julia >/dev/null; then
 else
     echo "=== the Julia port: NOT RUN, no julia on the PATH"
 fi
+step "the fuzz targets, 5 s each" scripts/fuzz-smoke.sh 5
 step "the benchmark gate" scripts/bench-gate.sh
 step "what the benchmark gate finds" scripts/bench-gate-test.sh
 if ! $quick; then
