@@ -56,6 +56,9 @@ pub enum ErrorKind {
     Misuse,
     /// A value to send cannot be written: not serialisable, not valid JSON, an empty type, a table that Arrow refuses.
     InvalidInput,
+    /// The bytes of a payload could not be read where they are: a file that is not there or changed its length, a reader
+    /// that failed or ended early.
+    SourceFailed,
     /// A NATS subject that is empty, has white space, control characters, empty tokens or (publishing) wildcards.
     InvalidSubject,
     /// A header name or value that NATS cannot carry.
@@ -159,6 +162,7 @@ impl ErrorKind {
         match self {
             Self::Misuse
             | Self::InvalidInput
+            | Self::SourceFailed
             | Self::InvalidSubject
             | Self::InvalidHeader
             | Self::MessageTooLarge
@@ -213,6 +217,7 @@ impl ErrorKind {
         match self {
             Self::Misuse => "misuse",
             Self::InvalidInput => "invalid input",
+            Self::SourceFailed => "cannot read what is to be sent",
             Self::InvalidSubject => "invalid subject",
             Self::InvalidHeader => "invalid header",
             Self::MessageTooLarge => "message too large",

@@ -95,7 +95,7 @@ async fn options_reach_the_server() {
     let store =
         store.lifetime(Lifetime::OneShot).token("USERTOKEN").basic_auth("me", "PASSWORD").protect_uploads();
     let uploaded = store.upload(Upload::new("a", "x")).await.unwrap();
-    store.delete(&uploaded).await.unwrap();
+    store.delete(uploaded.handle()).await.unwrap();
     let requests = server.requests();
     assert_eq!(requests[0].body, br#"{"login":"me","oneShot":true,"password":"PASSWORD","removable":false}"#);
     assert_eq!(requests[0].header("x-pliktoken"), Some("USERTOKEN"));
@@ -355,7 +355,7 @@ async fn deleting_what_is_gone_succeeds() {
         })
         .await;
         let uploaded = store.upload(Upload::new("a b", "x")).await.unwrap();
-        let outcome = store.delete(&uploaded).await;
+        let outcome = store.delete(uploaded.handle()).await;
         assert_eq!(outcome.is_ok(), deleted, "{status}");
         if let Err(error) = outcome {
             assert_harmless(&error);
@@ -371,7 +371,7 @@ async fn no_server_learns_another_ones_token() {
     let (_server, store) = plik(|_| text(&file("FILE", "a", 1))).await;
     let (other_server, other) = plik(|_| text("ok")).await;
     let uploaded = store.upload(Upload::new("a", "x")).await.unwrap();
-    assert_eq!(other.delete(&uploaded).await.unwrap_err().kind(), ErrorKind::Misuse);
+    assert_eq!(other.delete(uploaded.handle()).await.unwrap_err().kind(), ErrorKind::Misuse);
     assert!(other_server.requests().is_empty());
 }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use natsbridge::link::{Lifetime, Plik};
+use natsbridge::link::{self, Lifetime, Plik};
 use natsbridge::{ErrorKind, Payload, PayloadType};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::output::blocking;
 use crate::payload_spec::{PayloadSpec, Source};
 use crate::table_input;
 
-/// Reads every payload.
+/// Every payload: what has to be looked at is read now, the rest when it is sent.
 pub(crate) fn payloads(args: &MessageArgs) -> Result<Vec<Payload>, Failure> {
     let specs = &args.payloads.0;
     if specs.iter().filter(|spec| spec.source == Source::Stdin).count() > 1 {
@@ -33,6 +33,14 @@ pub(crate) fn payloads(args: &MessageArgs) -> Result<Vec<Payload>, Failure> {
 fn payload(spec: &PayloadSpec) -> Result<Payload, Failure> {
     let PayloadSpec { name, type_name, source, metadata } = spec;
     let about = format!("payload {name:?}");
+    if let (true, Some(source)) = (is_opaque(type_name), streamed(source, name)?) {
+        let mut payload =
+            Payload::from_source(type_name.clone(), name, source).map_err(Failure::about(&about))?;
+        for (key, value) in metadata {
+            payload = payload.with_metadata(key, value).map_err(Failure::about(&about))?;
+        }
+        return Ok(payload);
+    }
     let bytes = read(source, name)?;
     let path = match source {
         Source::Path(path) => Some(path.as_path()),
@@ -54,12 +62,37 @@ fn payload(spec: &PayloadSpec) -> Result<Payload, Failure> {
     Ok(payload)
 }
 
+/// Whether bytes of this type are sent as they are, whatever they are.
+fn is_opaque(type_name: &str) -> bool {
+    use PayloadType as Type;
+    let payload_type = Type::from_name(type_name);
+    !matches!(payload_type, Type::Text | Type::Dictionary | Type::Table | Type::JsonTable)
+}
+
+/// What is read while it is sent. A file that cannot be opened is told about before anything is connected to.
+fn streamed(source: &Source, name: &str) -> Result<Option<link::Source>, Failure> {
+    Ok(match source {
+        Source::Value(_) => None,
+        Source::Path(path) => {
+            let opened = blocking(|| fs::File::open(path)).and_then(|file| file.metadata());
+            let metadata = opened.map_err(|error| unreadable(path, name, error))?;
+            if metadata.is_dir() {
+                return Err(unreadable(path, name, io::ErrorKind::IsADirectory.into()));
+            }
+            Some(link::Source::file(path))
+        }
+        Source::Stdin => Some(link::Source::reader(tokio::io::stdin(), None)),
+    })
+}
+
+fn unreadable(path: &Path, name: &str, error: io::Error) -> Failure {
+    Failure::input(format!("payload {name:?}: cannot read {}", path.display()), error)
+}
+
 fn read(source: &Source, name: &str) -> Result<Bytes, Failure> {
     match source {
         Source::Value(value) => Ok(Bytes::from(value.clone())),
-        Source::Path(path) => file(path).map_err(|error| {
-            Failure::input(format!("payload {name:?}: cannot read {}", path.display()), error)
-        }),
+        Source::Path(path) => file(path).map_err(|error| unreadable(path, name, error)),
         Source::Stdin => stdin(),
     }
 }

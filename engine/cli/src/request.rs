@@ -1,12 +1,10 @@
 //! `natsbridge request`.
 
-use natsbridge::Payload;
-
 use crate::args::{ConnectionArgs, RequestArgs};
 use crate::compose::{self, describe};
 use crate::connect::connect;
 use crate::exit::{Failure, code};
-use crate::progress::Spinner;
+use crate::progress::Bar;
 use crate::receive;
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: &RequestArgs) -> Result<u8, Failure> {
@@ -20,10 +18,10 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: &RequestArgs) -> Resu
         builder = builder.allow_origin(natsbridge::link::LinkUrl::parse(url)?.origin().clone());
     }
     let bridge = connect(connection, builder).await?;
-    let spinner = Spinner::sending(payloads.iter().map(Payload::len).sum());
+    let (bar, progress) = Bar::sending();
     let request = describe!(bridge.request(&args.message.subject), &args.message, payloads);
-    let reply = request.timeout(args.timeout).await;
-    drop(spinner);
+    let reply = request.timeout(args.timeout).progress(progress).await;
+    drop(bar);
     let reply = match reply {
         Ok(reply) => reply,
         // A broken reply is told like a broken message.

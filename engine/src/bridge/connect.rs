@@ -17,7 +17,8 @@ use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::link::{FetchOptions, LinkStore, Origin, Policy, Retry};
+use crate::link::upload::UploadOptions;
+use crate::link::{Budget, FetchOptions, LinkStore, Origin, Policy, Retry};
 #[cfg(feature = "plik")]
 use crate::link::{HttpStore, HttpTimeouts};
 
@@ -37,6 +38,7 @@ pub struct BridgeBuilder {
     /// Downloads from allowed origins where there is no store.
     plain: Option<Arc<dyn LinkStore>>,
     parallel_downloads: usize,
+    uploads: UploadOptions,
     buffer_bytes: usize,
     dialect: Dialect,
     threshold: Option<u64>,
@@ -62,6 +64,7 @@ impl Default for BridgeBuilder {
             download_timeout: Some(DOWNLOAD_TIMEOUT),
             plain: None,
             parallel_downloads: 4,
+            uploads: UploadOptions::default(),
             buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
             threshold: None,
@@ -162,6 +165,28 @@ impl BridgeBuilder {
     /// How many links of one message are fetched at once. Default 4 (chosen).
     pub fn parallel_downloads(mut self, count: usize) -> Self {
         self.parallel_downloads = count.max(1);
+        self
+    }
+
+    /// When to try an upload again, where its bytes can be read again (see [`Source`](crate::link::Source)). Each try makes a
+    /// fresh file, and deletes the one before. Default 5 retries, from 100 ms up to 5 s apart.
+    pub fn upload_retry(mut self, retry: Retry) -> Self {
+        self.uploads.retry = retry;
+        self
+    }
+
+    /// The most time for all uploads of one message, retries included. Default 6 hours (chosen: 10 GB at half a megabyte a
+    /// second; what stands still is ended much earlier by the store's own deadlines). See `deadline` of a message for a
+    /// limit of the whole send.
+    pub fn upload_timeout(mut self, timeout: Duration) -> Self {
+        self.uploads.total = Some(timeout);
+        self
+    }
+
+    /// How many uploads run at once in the whole bridge, and how many bytes they hold together in memory beside what was
+    /// in memory before: 2 MiB at most each. Others wait for their turn. Default 16 and 64 MiB (chosen).
+    pub fn upload_budget(mut self, count: usize, bytes: u64) -> Self {
+        self.uploads.budget = Arc::new(Budget::new(count, bytes));
         self
     }
 
@@ -288,6 +313,7 @@ impl BridgeBuilder {
                 confirm_timeout: self.confirm_timeout,
                 request_timeout: self.request_timeout,
                 parallel_downloads: self.parallel_downloads,
+                uploads: self.uploads,
                 buffers: BufferPool::new(self.buffer_bytes),
                 confirmations: Semaphore::new(MAX_CONFIRMATIONS),
                 published: AtomicBool::new(false),

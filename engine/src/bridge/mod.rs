@@ -18,6 +18,7 @@ mod receive;
 mod request;
 mod send;
 mod smart;
+mod sources;
 mod subject;
 mod uploads;
 
@@ -42,6 +43,7 @@ use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::link::upload::UploadOptions;
 use crate::link::{FetchOptions, LinkStore, Policy};
 
 /// A connection to NATS, and what is needed to send and receive NATSBridge messages over it. Cloning is cheap.
@@ -96,6 +98,7 @@ pub(crate) struct Inner {
     confirm_timeout: Duration,
     request_timeout: Duration,
     parallel_downloads: usize,
+    uploads: UploadOptions,
     /// For messages on their way out, and for what is decoded of large ones on their way in.
     buffers: BufferPool,
     /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.

@@ -320,13 +320,17 @@ impl Publisher {
             Id::Made(text) => text.len(),
             Id::Given(text) => text.len().checked_mul(MAX_ESCAPED)?,
         };
-        let entries = payloads.iter().map(|payload| (payload.len(), payload.fields()));
+        let entries = payloads.iter().map(|payload| (payload.planned_len(), payload.fields()));
         let len = add_max_lens(self.base_len.checked_add(id_len)?, self.threshold, entries)?;
         (len <= self.bridge.max_payload().unwrap_or(usize::MAX)).then_some(len)
     }
 
     /// The ordinary way, with everything that the planner can do.
     async fn send(&self, correlation_id: Id, msg_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
+        if let Some(index) = payloads.iter().position(PayloadRef::is_elsewhere) {
+            let what = "a publisher takes bytes in memory; send a payload from a source with Bridge::send";
+            return Err(Error::new(ErrorKind::Misuse, what).in_payload(index));
+        }
         let mut draft = Box::new(self.draft.fields());
         draft.payloads = payloads.iter().map(Payload::copy_of).collect();
         draft.correlation_id = Some(correlation_id.clone());

@@ -6,7 +6,7 @@ mod status;
 
 use std::time::Duration;
 
-pub(super) use exchange::{Client, Reply, Request};
+pub(super) use exchange::{Client, Reply, Request, RequestBody};
 pub(super) use status::{Direction, snippet, status_error};
 
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};

@@ -5,11 +5,13 @@ mod allocations;
 mod faults;
 mod links;
 mod nats;
+mod proxy;
 mod publisher;
 mod replies;
 mod scripted;
 mod send_receive;
 mod smart;
+mod sources;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -70,26 +70,69 @@ async fn tls_connector() -> Result<TlsConnector> {
     Ok(TlsConnector::from(Arc::new(config)))
 }
 
-/// When the last byte was written, and whether there are more to come: what the deadlines of a request need to know.
+/// How far a request has come: what its deadlines need to know, and its failure where that is not HTTP's.
 #[derive(Debug)]
-pub(super) struct Progress(Mutex<(Instant, bool)>);
+pub(super) struct Progress(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    sending: Sending,
+    source_error: Option<Error>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sending {
+    /// When bytes last went out.
+    pub(super) last_write: Instant,
+    /// Whether hyper has taken the whole body.
+    pub(super) body_taken: bool,
+    /// Whether hyper waits for bytes to send, which are not there yet.
+    pub(super) starved: bool,
+}
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Mutex::new((Instant::now(), false)))
+        let sending = Sending { last_write: Instant::now(), body_taken: false, starved: false };
+        Self(Mutex::new(State { sending, source_error: None }))
     }
 
-    /// When bytes last went out, and whether hyper has taken the whole body.
-    pub(super) fn get(&self) -> (Instant, bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn get(&self) -> Sending {
+        self.state().sending
     }
 
     pub(super) fn body_taken(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.state().sending.body_taken = true;
+    }
+
+    pub(super) fn starved(&self, starved: bool) {
+        let mut state = self.state();
+        if state.sending.starved && !starved {
+            // The server's time begins anew.
+            state.sending.last_write = Instant::now();
+        }
+        state.sending.starved = starved;
+    }
+
+    /// The next deadline is reckoned from now.
+    pub(super) fn look_again(&self) {
+        self.wrote();
+    }
+
+    /// The bytes to send cannot be read.
+    pub(super) fn source_failed(&self, error: Error) {
+        self.state().source_error = Some(error);
+    }
+
+    pub(super) fn source_error(&self) -> Option<Error> {
+        self.state().source_error.take()
     }
 
     fn wrote(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Instant::now();
+        self.state().sending.last_write = Instant::now();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,10 +20,11 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connect::{Connector, Progress};
+use super::connect::{Connector, Progress, Sending};
 use super::{Direction, HttpTimeouts};
 use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
+use crate::link::tap::UploadBody;
 use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -44,17 +44,46 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A request to be sent; the body's length is known from its pieces.
+/// A request to be sent.
 pub(in crate::link) struct Request<'a> {
     method: Method,
     url: &'a LinkUrl,
     headers: Vec<(&'static str, String)>,
-    body: VecDeque<Bytes>,
+    body: RequestBody,
+}
+
+/// What a request carries: some bytes, an upload's, and some more. Nothing of it is copied.
+#[derive(Default)]
+pub(in crate::link) struct RequestBody {
+    pub(in crate::link) head: VecDeque<Bytes>,
+    pub(in crate::link) content: Option<UploadBody>,
+    pub(in crate::link) tail: Option<Bytes>,
+}
+
+impl RequestBody {
+    /// Bytes in all, if the content's are known.
+    fn len(&self) -> Option<u64> {
+        let content = self.content.as_ref().map_or(Some(0), UploadBody::len)?;
+        let around = self.head.iter().chain(&self.tail).map(|piece| piece.len() as u64).sum::<u64>();
+        content.checked_add(around)
+    }
+}
+
+impl From<Bytes> for RequestBody {
+    fn from(bytes: Bytes) -> Self {
+        Self { head: VecDeque::from([bytes]), ..Self::default() }
+    }
+}
+
+impl From<UploadBody> for RequestBody {
+    fn from(content: UploadBody) -> Self {
+        Self { content: Some(content), ..Self::default() }
+    }
 }
 
 impl<'a> Request<'a> {
     pub(in crate::link) fn new(method: Method, url: &'a LinkUrl) -> Self {
-        Self { method, url, headers: Vec::new(), body: VecDeque::new() }
+        Self { method, url, headers: Vec::new(), body: RequestBody::default() }
     }
 
     pub(in crate::link) fn get(url: &'a LinkUrl) -> Self {
@@ -67,12 +96,9 @@ impl<'a> Request<'a> {
         self
     }
 
-    pub(in crate::link) fn body(
-        mut self,
-        content_type: &str,
-        pieces: impl IntoIterator<Item = Bytes>,
-    ) -> Self {
-        self.body.extend(pieces);
+    /// Sets the body: of exact length where that is known, in chunks where it is not.
+    pub(in crate::link) fn body(mut self, content_type: &str, body: impl Into<RequestBody>) -> Self {
+        self.body = body.into();
         self.header("content-type", Some(content_type))
     }
 }
@@ -94,7 +120,9 @@ impl Client {
         let (stage, deadline) = clock.until("connecting", Instant::now(), self.timeouts.connect);
         let connecting = self.connector.connect(&origin, Arc::clone(&progress));
         let wire = timeout_at(deadline, connecting).await.map_err(|_| clock.timed_out(stage))??;
-        let failed = |error| exchange_error(&origin, error, direction);
+        // What the caller's own bytes did is told first: it is the cause.
+        let failed =
+            |error| progress.source_error().unwrap_or_else(|| exchange_error(&origin, error, direction));
         let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(failed)?;
         let task = Task(tokio::spawn(async move {
             // Its errors reach the request or the body as well.
@@ -103,7 +131,7 @@ impl Client {
 
         let mut answer = Box::pin(sender.send_request(request));
         let response = loop {
-            let (last_write, body_taken) = progress.get();
+            let before @ Sending { last_write, body_taken, starved } = progress.get();
             let (stage, deadline) = if body_taken {
                 clock.until("waiting for the answer", last_write, self.timeouts.first_byte)
             } else {
@@ -113,9 +141,13 @@ impl Client {
                 biased;
                 outcome = &mut answer => break outcome.map_err(failed)?,
                 () = sleep_until(deadline) => {
-                    // Bytes may have gone out meanwhile: then there is a later deadline.
-                    if progress.get() == (last_write, body_taken) {
+                    // Bytes may have gone out meanwhile: then there is a later deadline. A sender that has nothing to
+                    // send yet is not the server's fault, but the whole transfer's deadline is everybody's.
+                    if clock.is_over() || (progress.get() == before && !starved) {
                         return Err(clock.timed_out(stage));
+                    }
+                    if starved {
+                        progress.look_again();
                     }
                 }
             }
@@ -125,7 +157,7 @@ impl Client {
     }
 }
 
-fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Request<Pieces>> {
+fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Request<Outgoing>> {
     let origin = request.url.origin();
     let host = match origin.port() == origin.scheme().default_port() {
         true => origin.host().to_owned(),
@@ -148,11 +180,11 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
         value.set_sensitive(true);
         builder = builder.header(name, value);
     }
-    let remaining = request.body.iter().map(|piece| piece.len() as u64).sum();
-    if has_body {
-        builder = builder.header("content-length", remaining);
+    let remaining = request.body.len();
+    if let (true, Some(len)) = (has_body, remaining) {
+        builder = builder.header("content-length", len);
     }
-    let body = Pieces { pieces: request.body, remaining, progress };
+    let body = Outgoing { body: request.body, remaining, progress };
     body.note_end();
     // A `LinkUrl` has only characters that a request line can carry, so this fails for no URL that was parsed.
     builder
@@ -161,55 +193,90 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
 }
 
 /// A request body: pieces that are handed to the socket as they are, one after the other.
-struct Pieces {
-    pieces: VecDeque<Bytes>,
-    /// The sum of the lengths of `pieces`.
-    remaining: u64,
+struct Outgoing {
+    body: RequestBody,
+    /// Bytes that hyper has not taken yet, if that is known.
+    remaining: Option<u64>,
     progress: Arc<Progress>,
 }
 
-impl Pieces {
-    /// Large pieces are cut, so that each one is taken only when the one before is on its way.
-    const MOST_AT_ONCE: usize = 256 * 1024;
-
+impl Outgoing {
     fn note_end(&self) {
-        if self.remaining == 0 {
+        if self.is_over() {
             self.progress.body_taken();
         }
     }
+
+    fn is_over(&self) -> bool {
+        let body = &self.body;
+        match self.remaining {
+            Some(remaining) => remaining == 0,
+            None => body.head.is_empty() && body.content.is_none() && body.tail.is_none(),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if let Some(piece) = self.body.head.pop_front() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        if let Some(content) = &mut self.body.content {
+            let piece = content.poll_piece(cx);
+            self.progress.starved(piece.is_pending());
+            match ready!(piece) {
+                Some(piece) => return Poll::Ready(Some(piece)),
+                None => self.body.content = None,
+            }
+        }
+        Poll::Ready(self.body.tail.take().map(Ok))
+    }
 }
 
-impl hyper::body::Body for Pieces {
+impl hyper::body::Body for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = SourceFailed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        while self.pieces.front().is_some_and(Bytes::is_empty) {
-            self.pieces.pop_front();
-        }
-        let Some(mut piece) = self.pieces.pop_front() else {
-            return Poll::Ready(None);
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SourceFailed>>> {
+        let piece = match ready!(self.poll_piece(cx)) {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => {
+                self.progress.source_failed(error);
+                return Poll::Ready(Some(Err(SourceFailed)));
+            }
+            None => {
+                self.note_end();
+                return Poll::Ready(None);
+            }
         };
-        if piece.len() > Self::MOST_AT_ONCE {
-            let rest = piece.split_off(Self::MOST_AT_ONCE);
-            self.pieces.push_front(rest);
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining.saturating_sub(piece.len() as u64);
         }
-        self.remaining -= piece.len() as u64;
         self.note_end();
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0
+        self.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
+        self.remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+/// What hyper is told when the bytes to send cannot be read; the error itself is in [`Progress`].
+#[derive(Debug)]
+struct SourceFailed;
+
+impl fmt::Display for SourceFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bytes to send cannot be read")
+    }
+}
+
+impl StdError for SourceFailed {}
 
 /// An answer whose head has arrived.
 pub(in crate::link) struct Reply {
@@ -325,6 +392,11 @@ impl Clock {
             Some((total, deadline)) if deadline < own => (("the whole transfer", total), deadline),
             _ => ((stage, limit), own),
         }
+    }
+
+    /// Whether the whole exchange has had its time.
+    fn is_over(&self) -> bool {
+        self.total.is_some_and(|(_, deadline)| deadline <= Instant::now())
     }
 
     fn timed_out(&self, (stage, limit): Stage) -> Error {
