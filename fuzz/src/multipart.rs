@@ -1,7 +1,5 @@
 //! The form round an upload's bytes, read by a parser of its own.
 
-use bytes::Bytes;
-
 use crate::form::{form, safe_name};
 use crate::source::Source;
 
@@ -19,13 +17,13 @@ pub(crate) fn writer(bytes: &[u8]) {
         let near = ["\r\n--", "--", "\r\n--natsbridge-", "\r\n", "\r\n--natsbridge-0000--\r\n"];
         content.splice(content.len() / 2..content.len() / 2, source.pick(&near).bytes());
     }
-    let (content_type, pieces) = form(&name, &[Bytes::copy_from_slice(&content)]);
+    let (content_type, head, tail) = form(&name);
     let boundary = content_type.strip_prefix("multipart/form-data; boundary=").expect("a form's type");
     // RFC 2046: at most 70 characters, none that would need quotes here.
     assert!((1..=70).contains(&boundary.len()));
     assert!(boundary.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'));
 
-    let body = pieces.concat();
+    let body = [&head[..], &content, &tail[..]].concat();
     let part = only_part(&body, boundary);
     assert_eq!(part.name, "file");
     assert_eq!(part.file_name, name, "of {raw:?}");
