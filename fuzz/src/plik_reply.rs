@@ -26,6 +26,7 @@ fn check(answer: &[u8]) {
         drop(reply::created(answer));
         drop(reply::added(answer));
         drop(reply::config(answer));
+        drop(reply::listed(answer));
     });
     // A tree of values takes a multiple of its text; the answers themselves are at most a few hundred kilobytes.
     let most = 128 * answer.len() as u64 + 16 * 1024;
@@ -55,6 +56,10 @@ fn check(answer: &[u8]) {
             _ => None,
         };
         assert_eq!(number, added.size);
+    }
+    for (id, _name) in reply::listed(answer).unwrap_or_default() {
+        assert!((1..=MAX_ID).contains(&id.len()));
+        assert!(id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_'));
     }
     if let Ok(domain) = reply::config(answer) {
         check_domain(domain.as_ref(), answer);
@@ -130,6 +135,15 @@ fn answer(source: &mut Source<'_>) -> String {
     pairs.push(("expireAt", field(source, time)));
     pairs.push(("status", field(source, "uploaded")));
     pairs.push(("fileSize", source::value(source, 0)));
+    if source.one_in(3) {
+        let files = [
+            "[]",
+            "null",
+            r#"[{"id":"f","fileName":"a","status":"uploaded"}]"#,
+            r#"[{"id":"../x","fileName":"a"}]"#,
+        ];
+        pairs.push(("files", source.pick(&files).into()));
+    }
     if source.one_in(6) {
         pairs.push((source.pick(&["id", "uploadToken", "x"]), source::value(source, 1)));
     }
