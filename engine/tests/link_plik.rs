@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use link_server::{Answer, Request, Server, reply};
-use natsbridge::link::{HttpTimeouts, Lifetime, LinkStore, Origin, Plik, Upload};
+use natsbridge::link::{HttpTimeouts, Lifetime, LinkStore, Origin, Plik, Source, Upload};
 use natsbridge::{Error, ErrorKind};
 
 const CREATED: &str = r#"{"id":"UPLOAD0123456789","uploadToken":"TOKENTOKENTOKENTOKENTOKENTOKEN00","ttl":86400,
@@ -279,6 +279,21 @@ async fn an_empty_file_is_a_file() {
             .filter(|request| request.line.contains("/file/"))
             .all(|r| content(r).is_empty())
     );
+}
+
+#[tokio::test]
+async fn an_unknown_length_goes_out_in_chunks_and_a_known_one_exactly() {
+    let (server, store) =
+        plik(|_| Answer::Early(reply("400 Bad Request", &[("connection", "close")], "no"))).await;
+    for (len, expected) in [(None, None), (Some(11), Some(content_length_of(11).to_string()))] {
+        let source = Source::reader(&b"hello world"[..], len);
+        let error = store.upload(Upload::from_source("a", source)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UploadRejected, "{error}");
+        let requests = server.requests();
+        let request = requests.last().unwrap();
+        assert_eq!(request.header("content-length"), expected.as_deref());
+        assert_eq!(request.header("transfer-encoding"), len.is_none().then_some("chunked"));
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 
 mod confirm;
 mod connect;
+mod downloads;
 mod draft;
 mod events;
 mod ids;
@@ -30,10 +31,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use self::connect::BridgeBuilder;
+use self::downloads::Downloads;
 pub use self::events::{Counters, Events};
 pub use self::publisher::{Published, Publisher, PublisherBuilder};
 pub use self::receipt::{Delivery, Receipt, SentPayload};
-pub use self::receive::{Message, ReceivedPayload, Subscription};
+pub use self::receive::{Message, ReceivedPayload, SavePayload, Saved, Subscription};
 pub use self::request::RequestMessage;
 pub use self::send::SendMessage;
 pub use self::smart::{
@@ -43,8 +45,8 @@ use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::Result;
 use crate::limits::Limits;
+use crate::link::LinkStore;
 use crate::link::upload::UploadOptions;
-use crate::link::{FetchOptions, LinkStore, Policy};
 
 /// A connection to NATS, and what is needed to send and receive NATSBridge messages over it. Cloning is cheap.
 ///
@@ -82,13 +84,8 @@ pub(crate) struct Inner {
     events: Events,
     /// Where uploads go.
     store: Option<Arc<dyn LinkStore>>,
-    /// Where downloads come from: the store, or plain HTTP where only origins were allowed.
-    source: Option<Arc<dyn LinkStore>>,
-    policy: Policy,
-    /// Whether the source is the caller's own function, which decides itself what it fetches.
-    trust_source: bool,
+    downloads: Downloads,
     limits: Limits,
-    fetch: FetchOptions,
     dialect: Dialect,
     threshold: Option<u64>,
     sender_name: String,
@@ -182,7 +179,7 @@ impl fmt::Debug for Bridge {
             .field("sender_name", &self.inner.sender_name)
             .field("dialect", &self.inner.dialect)
             .field("store", &self.inner.store)
-            .field("policy", &self.inner.policy)
+            .field("policy", self.inner.downloads.policy())
             .finish_non_exhaustive()
     }
 }

@@ -1,25 +1,27 @@
 //! Receiving: a stream of messages, whose payloads are decoded or fetched when asked for.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::confirm::Confirmation;
+use super::downloads::Downloads;
 use super::events::Operation;
 use super::outgoing::POOLED_LEN;
 use super::{Bridge, Inner, confirm, subject};
-use crate::envelope::{Content, Envelope, PayloadView, Sha256Entry, Transport};
+use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::link::{Expected, FetchOptions, LinkStore, LinkUrl, Policy, Verified, fetch};
+use crate::link::save::Target;
+use crate::link::{BoxFuture, PayloadReader};
 use crate::payload::{PayloadData, Verification};
 
 impl Bridge {
@@ -277,7 +279,9 @@ pub struct ReceivedPayload<'m> {
 impl<'m> ReceivedPayload<'m> {
     /// The bytes, decoded from the message or fetched from the file server, whole and verified.
     ///
-    /// Each call decodes or fetches anew: keep what it returns. Decoding runs where it is awaited; a program that must not
+    /// Each call decodes or fetches anew: keep what it returns. Tasks that ask for the same link while it is being fetched
+    /// share one download, which ends with the last of them; see also
+    /// [`download_cache`](crate::bridge::BridgeBuilder::download_cache). Decoding runs where it is awaited; a program that must not
     /// hold up its runtime for large payloads moves the call to a blocking thread.
     ///
     /// # Errors
@@ -286,23 +290,75 @@ impl<'m> ReceivedPayload<'m> {
     pub async fn fetch(&self) -> Result<PayloadData> {
         let (envelope, payload) = (&self.message.envelope, self.view.index());
         match self.view.transport() {
+            // Boxed, so that asking for a payload inside the message does not carry room for a download.
             Some(Transport::Link) => {
-                let correlation_id = envelope.correlation_id();
-                let span = tracing::info_span!("download", correlation_id, payload);
-                // Boxed, so that asking for a payload inside the message does not carry room for a download.
-                Box::pin(self.fetch_link().instrument(span)).await
+                Box::pin(self.downloads().fetch(&self.view).instrument(self.span())).await
             }
             _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
                 .in_scope(|| self.view.decode()),
         }
     }
 
-    async fn fetch_link(&self) -> Result<PayloadData> {
-        let inner = &self.message.bridge.inner;
-        let mut options = inner.fetch;
-        options.seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let (source, store) = (inner.source.as_deref(), inner.store.as_deref());
-        fetch_link(&self.view, &inner.policy, inner.trust_source, source, store, &options).await
+    /// Saves the payload as a file, whatever its size: whole and verified, or not at all.
+    ///
+    /// The bytes go into a temporary file in the same folder, which has no name where the system can do without, and are
+    /// put in place only when their length and digest are right; an existing file is replaced then, unless
+    /// [`keep_existing`](SavePayload::keep_existing) is set. On failure nothing is left behind, nor when the future is
+    /// dropped; what a killed process leaves is removed when the next one saves into that folder. A future that is dropped
+    /// at the very end may have put the whole file in place.
+    ///
+    /// At most [`Limits::save_len`](crate::Limits::save_len) bytes. Memory: about 1.5 MiB, whatever the size. Files are
+    /// written on blocking threads.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`SaveFailed`](ErrorKind::SaveFailed) where the file cannot be written.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn run(message: natsbridge::Message) -> Result<(), natsbridge::Error> {
+    /// let saved = message.payload("video")?.save("/data/day.mp4").await?;
+    /// println!("{} bytes, {:?}", saved.len, saved.verification);
+    /// # Ok(()) }
+    /// ```
+    pub fn save(&self, path: impl Into<PathBuf>) -> SavePayload<'m> {
+        SavePayload { payload: *self, target: Target { path: path.into(), keep: false } }
+    }
+
+    /// The payload as an `AsyncRead`, which hands out bytes as they come. **Only its end is a verdict**: see
+    /// [`PayloadReader`]. At most [`Limits::save_len`](crate::Limits::save_len) bytes.
+    ///
+    /// When this returns, the file server has answered.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch) up to the first byte; later ones come out of reading.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn run(message: natsbridge::Message) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut reader = message.payload("video")?.reader().await?;
+    /// tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?; // an error here is a verdict
+    /// # Ok(()) }
+    /// ```
+    pub async fn reader(&self) -> Result<PayloadReader> {
+        match self.view.transport() {
+            Some(Transport::Link) => {
+                Box::pin(self.downloads().read(&self.view).instrument(self.span())).await
+            }
+            _ => {
+                let data = self.view.decode()?;
+                let (verification, index) = (data.verification(), self.view.index());
+                Ok(PayloadReader::whole(data.into_bytes(), verification, index))
+            }
+        }
+    }
+
+    fn downloads(&self) -> &'m Downloads {
+        &self.message.bridge.inner.downloads
+    }
+
+    fn span(&self) -> Span {
+        let (correlation_id, payload) = (self.message.envelope.correlation_id(), self.view.index());
+        tracing::info_span!("download", correlation_id, payload)
     }
 
     /// The raw bytes, whatever the type.
@@ -361,68 +417,49 @@ impl fmt::Debug for ReceivedPayload<'_> {
     }
 }
 
-/// Policy first, then the bytes, then their verification.
-///
-/// With `trust` the source decides itself what it fetches. `store` is asked for origins that its server announces.
-pub(super) async fn fetch_link(
-    view: &PayloadView<'_>,
-    policy: &Policy,
-    trust: bool,
-    source: Option<&dyn LinkStore>,
-    store: Option<&dyn LinkStore>,
-    options: &FetchOptions,
-) -> Result<PayloadData> {
-    let index = view.index();
-    let fetched = async {
-        let Content::Link(text) = view.content()? else {
-            return Err(Error::new(ErrorKind::Bug, "a link that is none"));
-        };
-        let url = LinkUrl::parse(&text)?;
-        if !trust {
-            allow(policy, store, &url).await?;
-        }
-        // Where an origin is allowed there is a source, unless the build has none to offer.
-        let Some(source) = source else {
-            let what = "this build cannot fetch links: it lacks the feature `plik`, and no store was given";
-            return Err(Error::new(ErrorKind::Misuse, what));
-        };
-        fetch(source, &url, &expected(view), options).await
-    };
-    let fetched = fetched.await.map_err(|error| error.in_payload(index))?;
-    let verification = match fetched.verified {
-        // What stands in a digest's place and is none makes the whole claim doubtful (SPEC `VER-5`).
-        _ if view.metadata().sha256() == Some(Sha256Entry::Unusable) => Verification::Unverified,
-        Verified::Digest => Verification::Digest,
-        Verified::Length => Verification::Length,
-        Verified::Unverified => Verification::Unverified,
-    };
-    let announced = view.size().filter(|&size| size != 0);
-    Ok(PayloadData::new(view.payload_type(), fetched.bytes, announced, index).verified(verification))
+/// A payload about to be saved: nothing happens before it is awaited. See [`ReceivedPayload::save`].
+#[must_use = "nothing is saved before it is awaited"]
+pub struct SavePayload<'m> {
+    payload: ReceivedPayload<'m>,
+    target: Target,
 }
 
-/// How long a file server may take to say what its download domain is.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-
-async fn allow(policy: &Policy, store: Option<&dyn LinkStore>, url: &LinkUrl) -> Result<()> {
-    let Err(refusal) = policy.check(url) else { return Ok(()) };
-    // A file server may announce a download domain of its own, which is as good as its own address.
-    if let Some(store) = store
-        && let Ok(Ok(origins)) = tokio::time::timeout(ASK_TIMEOUT, store.announced_origins()).await
-        && origins.contains(url.origin())
-    {
-        return Ok(());
+impl SavePayload<'_> {
+    /// Fails with [`SaveFailed`](ErrorKind::SaveFailed) if the file is there already when the download is complete, and
+    /// leaves that file alone. Default: it is replaced.
+    pub fn keep_existing(mut self) -> Self {
+        self.target.keep = true;
+        self
     }
-    Err(refusal)
 }
 
-/// What the message says about the bytes behind a link.
-fn expected(view: &PayloadView<'_>) -> Expected {
-    let mut expected = Expected::nothing();
-    if let Some(size) = view.size() {
-        expected = expected.size(size);
+impl<'m> IntoFuture for SavePayload<'m> {
+    type Output = Result<Saved>;
+    type IntoFuture = BoxFuture<'m, Result<Saved>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { payload, target } = self;
+        let span = payload.span();
+        Box::pin(async move { payload.downloads().save(&payload.view, &target).await }.instrument(span))
     }
-    match view.metadata().sha256() {
-        Some(Sha256Entry::Digest(sha256)) => expected.sha256(sha256),
-        Some(Sha256Entry::Unusable) | None => expected,
+}
+
+impl fmt::Debug for SavePayload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SavePayload").field("payload", &self.payload).field("target", &self.target).finish()
     }
+}
+
+/// A payload that is in its file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Saved {
+    /// Bytes.
+    pub len: u64,
+    /// The SHA-256 of them.
+    pub sha256: [u8; 32],
+    /// What is proved about them.
+    pub verification: Verification,
+    /// The wrong `size` that the message announced, if it did: reported, and no error as long as the bytes are whole.
+    pub size_mismatch: Option<u64>,
 }

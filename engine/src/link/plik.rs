@@ -14,11 +14,13 @@ use bytes::Bytes;
 use hyper::Method;
 use tracing::Instrument;
 
-use self::form::{form, safe_name};
+use self::form::form;
+pub(super) use self::form::safe_name;
 use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
-use super::http::{Client, Direction, Reply, Request, RequestBody, download, snippet, status_error};
+use super::address::Reach;
+use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, snippet, status_error};
 use super::origin::{Origin, Scheme};
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
 use super::url::{LinkUrl, encode_segment};
@@ -107,10 +109,16 @@ impl LinkStore for Plik {
 
     /// Credentials are sent along only to the server itself and its download domain.
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(async move {
-            let auth = self.auth.as_ref().filter(|_| self.is_own(url.origin())).map(options::Auth::header);
-            download(&self.client, url, auth).await
-        })
+        Box::pin(download(&self.client, url, Reach::everywhere(), self.authorization(url)))
+    }
+
+    fn resume<'a>(
+        &'a self,
+        url: &'a LinkUrl,
+        from: u64,
+        validator: &'a str,
+    ) -> BoxFuture<'a, Result<Download>> {
+        Box::pin(resume(&self.client, url, Reach::everywhere(), self.authorization(url), from, validator))
     }
 
     fn origins(&self) -> Vec<Origin> {
@@ -365,6 +373,11 @@ impl Plik {
     }
 
     /// Whether an origin is this server's, so that it may see the credentials for it.
+    /// Credentials, if the link is on the server itself.
+    fn authorization(&self, url: &LinkUrl) -> Option<&str> {
+        self.auth.as_ref().filter(|_| self.is_own(url.origin())).map(options::Auth::header)
+    }
+
     fn is_own(&self, origin: &Origin) -> bool {
         let base = self.base.url().origin();
         // What is protected on the way to the server is not sent in the clear elsewhere.

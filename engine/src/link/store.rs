@@ -90,6 +90,21 @@ pub trait LinkStore: Send + Sync + fmt::Debug + 'static {
     /// The [`Policy`](super::Policy) was asked before; a store need not ask again.
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>>;
 
+    /// Starts to fetch what is left of a download that broke off after `from` bytes, if the file is still the one that
+    /// `validator` stands for; see [`Download::with_validator`].
+    ///
+    /// What comes back says by its [`offset`](Download::offset) where it begins: at `from`, or at 0 where the store or its
+    /// server cannot do it, or the file is another one now. The default downloads the whole.
+    fn resume<'a>(
+        &'a self,
+        url: &'a LinkUrl,
+        from: u64,
+        validator: &'a str,
+    ) -> BoxFuture<'a, Result<Download>> {
+        let _ = (from, validator);
+        self.download(url)
+    }
+
     /// The places whose links a receiver with this store may fetch without naming them again; none by default.
     fn origins(&self) -> Vec<Origin> {
         Vec::new()
@@ -305,13 +320,16 @@ pub trait Body: Send {
 /// Dropping it ends the transfer.
 pub struct Download {
     length: Option<u64>,
+    offset: u64,
+    validator: Option<String>,
     body: Box<dyn Body>,
 }
 
 impl Download {
-    /// A download from any source of pieces. `length` is the announced number of bytes, if the source knows it.
+    /// A download from any source of pieces. `length` is the announced number of bytes of the whole file, if the source
+    /// knows it.
     pub fn new(length: Option<u64>, body: impl Body + 'static) -> Self {
-        Self { length, body: Box::new(body) }
+        Self { length, offset: 0, validator: None, body: Box::new(body) }
     }
 
     /// A download that is already there.
@@ -320,7 +338,37 @@ impl Download {
         Self::new(Some(bytes.len() as u64), Whole(Some(bytes)))
     }
 
-    /// How many bytes the source announced; `None` if it did not say.
+    /// Names the exact content that is downloaded, so that [`LinkStore::resume`] can ask for the rest of it: two downloads
+    /// with the same validator have the same bytes. In HTTP that is a strong entity tag.
+    #[must_use]
+    pub fn with_validator(mut self, validator: impl Into<String>) -> Self {
+        self.validator = Some(validator.into());
+        self
+    }
+
+    /// Says that the pieces begin at this position of the file, because that was asked for.
+    #[must_use]
+    pub fn starting_at(mut self, offset: u64) -> Self {
+        self.offset = offset;
+        self
+    }
+
+    /// The position in the file at which the pieces begin: 0 unless the rest of it was asked for.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The name of the exact content, if the store can be asked for a part of it.
+    pub fn validator(&self) -> Option<&str> {
+        self.validator.as_deref()
+    }
+
+    #[cfg(any(feature = "plik", feature = "nats"))]
+    pub(super) fn take_validator(&mut self) -> Option<String> {
+        self.validator.take()
+    }
+
+    /// How many bytes the whole file has, as the source announced; `None` if it did not say.
     pub fn length(&self) -> Option<u64> {
         self.length
     }

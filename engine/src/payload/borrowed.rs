@@ -144,7 +144,7 @@ impl fmt::Debug for PayloadRef<'_> {
         f.debug_struct("PayloadRef")
             .field("dataname", &self.dataname())
             .field("type", &self.type_name())
-            .field("len", &self.len())
+            .field("len", &(!self.elsewhere).then_some(self.len()))
             .field("metadata", &self.fields.metadata)
             .finish_non_exhaustive()
     }

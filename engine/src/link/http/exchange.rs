@@ -21,10 +21,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::{Connector, Progress, Sending};
+use super::dial::Dialer;
 use super::{Direction, HttpTimeouts};
+use crate::link::address::Reach;
 use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
 use crate::link::tap::UploadBody;
+use crate::link::tls::{self, TlsOptions};
 use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -48,8 +51,9 @@ impl fmt::Debug for Client {
 pub(in crate::link) struct Request<'a> {
     method: Method,
     url: &'a LinkUrl,
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(Cow<'static, str>, String)>,
     body: RequestBody,
+    reach: Reach,
 }
 
 /// What a request carries: some bytes, an upload's, and some more. Nothing of it is copied.
@@ -83,16 +87,22 @@ impl From<UploadBody> for RequestBody {
 
 impl<'a> Request<'a> {
     pub(in crate::link) fn new(method: Method, url: &'a LinkUrl) -> Self {
-        Self { method, url, headers: Vec::new(), body: RequestBody::default() }
+        Self { method, url, headers: Vec::new(), body: RequestBody::default(), reach: Reach::everywhere() }
     }
 
     pub(in crate::link) fn get(url: &'a LinkUrl) -> Self {
         Self::new(Method::GET, url)
     }
 
+    /// Connects only to addresses within `reach`; anywhere unless told.
+    pub(in crate::link) fn within(mut self, reach: Reach) -> Self {
+        self.reach = reach;
+        self
+    }
+
     /// Adds a header, if there is a value.
-    pub(in crate::link) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
-        self.headers.extend(value.map(|value| (name, value.to_owned())));
+    pub(in crate::link) fn header(mut self, name: impl Into<Cow<'static, str>>, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name.into(), value.to_owned())));
         self
     }
 
@@ -104,21 +114,29 @@ impl<'a> Request<'a> {
 }
 
 impl Client {
+    pub(in crate::link) fn set_tls(&mut self, options: TlsOptions) {
+        self.connector.set_tls(options);
+    }
+
     pub(in crate::link) fn set_timeouts(&mut self, timeouts: HttpTimeouts) {
         self.timeouts = timeouts;
+    }
+
+    pub(in crate::link) fn set_dialer(&mut self, dialer: Arc<dyn Dialer>) {
+        self.connector.set_dialer(dialer);
     }
 
     /// Sends a request over a new connection and waits for the head of the answer, whatever its status.
     ///
     /// An answer that comes while the body is still being sent ends the sending.
     pub(in crate::link) async fn send(&self, request: Request<'_>, direction: Direction) -> Result<Reply> {
-        let origin = request.url.origin().clone();
+        let (origin, reach) = (request.url.origin().clone(), request.reach);
         let clock = Clock::start(&self.timeouts, origin.clone());
         let progress = Arc::new(Progress::new());
         let request = into_hyper(request, Arc::clone(&progress))?;
 
         let (stage, deadline) = clock.until("connecting", Instant::now(), self.timeouts.connect);
-        let connecting = self.connector.connect(&origin, Arc::clone(&progress));
+        let connecting = self.connector.connect(&origin, reach, Arc::clone(&progress));
         let wire = timeout_at(deadline, connecting).await.map_err(|_| clock.timed_out(stage))??;
         // What the caller's own bytes did is told first: it is the cause.
         let failed =
@@ -153,7 +171,14 @@ impl Client {
             }
         };
         drop(answer);
-        Ok(Reply { response, direction, idle: self.timeouts.idle, clock, _task: task })
+        Ok(Reply {
+            response,
+            direction,
+            idle: self.timeouts.idle,
+            rate: Rate::new(&self.timeouts),
+            clock,
+            _task: task,
+        })
     }
 }
 
@@ -163,7 +188,7 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
         true => origin.host().to_owned(),
         false => format!("{}:{}", origin.host(), origin.port()),
     };
-    let has_body = !matches!(request.method, Method::GET | Method::DELETE);
+    let has_body = !matches!(request.method, Method::GET | Method::HEAD | Method::DELETE);
     let mut builder = hyper::Request::builder()
         .method(request.method)
         .uri(request.url.path_and_query())
@@ -178,7 +203,7 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
             Error::new(ErrorKind::Misuse, format!("the {name} header has characters that HTTP cannot carry"))
         })?;
         value.set_sensitive(true);
-        builder = builder.header(name, value);
+        builder = builder.header(&*name, value);
     }
     let remaining = request.body.len();
     if let (true, Some(len)) = (has_body, remaining) {
@@ -283,6 +308,7 @@ pub(in crate::link) struct Reply {
     response: Response<Incoming>,
     direction: Direction,
     idle: Duration,
+    rate: Rate,
     clock: Clock,
     _task: Task,
 }
@@ -302,10 +328,15 @@ impl Reply {
         self.response.headers().get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// The body, to be read as it comes.
-    pub(in crate::link) fn into_download(self) -> Download {
-        let length = self.response.body().size_hint().exact();
-        Download::new(length, self)
+    /// How long the body is, if the head says so.
+    pub(in crate::link) fn body_len(&self) -> Option<u64> {
+        self.response.body().size_hint().exact()
+    }
+
+    /// The body, to be read as it comes; `before` it are so many bytes of the file.
+    pub(in crate::link) fn into_download(self, before: u64) -> Download {
+        let length = self.body_len().and_then(|len| len.checked_add(before));
+        Download::new(length, self).starting_at(before)
     }
 
     /// The whole body, if it is at most `limit` bytes.
@@ -340,8 +371,12 @@ impl Body for Reply {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
         Box::pin(async move {
             loop {
-                let (stage, deadline) =
-                    self.clock.until("waiting for more of the body", Instant::now(), self.idle);
+                // Not asked once the body is whole: that it was slow is nobody's worry then.
+                if !self.response.body().is_end_stream() {
+                    self.rate.check(&self.clock.origin)?;
+                }
+                let began = Instant::now();
+                let (stage, deadline) = self.clock.until("waiting for more of the body", began, self.idle);
                 let frame = timeout_at(deadline, self.response.body_mut().frame())
                     .await
                     .map_err(|_| self.clock.timed_out(stage))?;
@@ -349,13 +384,55 @@ impl Body for Reply {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(body_error(&self.clock.origin, error, self.direction)),
                     Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                        Ok(data) if !data.is_empty() => {
+                            self.rate.note(data.len(), began.elapsed());
+                            return Ok(Some(data));
+                        }
                         // Trailers, or nothing: neither is the end.
                         _ => {}
                     },
                 }
             }
         })
+    }
+}
+
+/// Whether a body comes fast enough: a server that sends a byte now and then keeps every deadline for silence.
+///
+/// Only time spent waiting for the server counts, so a reader that takes its time is not held against it.
+struct Rate {
+    /// Bytes a second; 0 is any.
+    min: u64,
+    window: Duration,
+    waited: Duration,
+    received: u64,
+}
+
+impl Rate {
+    fn new(timeouts: &HttpTimeouts) -> Self {
+        Self { min: timeouts.min_rate, window: timeouts.rate_window, waited: Duration::ZERO, received: 0 }
+    }
+
+    fn note(&mut self, bytes: usize, waited: Duration) {
+        self.received += bytes as u64;
+        self.waited += waited;
+    }
+
+    /// Judges the window that has ended, if one has.
+    fn check(&mut self, origin: &Origin) -> Result<()> {
+        if self.min == 0 || self.waited < self.window {
+            return Ok(());
+        }
+        let wanted = u128::from(self.min) * self.waited.as_millis() / 1000;
+        if u128::from(self.received) < wanted {
+            let (min, waited, received) = (self.min, self.waited, self.received);
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("{origin} sends fewer than {min} bytes a second: {received} in {waited:.1?}"),
+            ));
+        }
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 
@@ -406,6 +483,9 @@ impl Clock {
 
 /// An exchange that ended before the head of an answer.
 fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let (kind, what) = if error.is_parse() {
         (direction.rejected(), "does not answer in valid HTTP")
     } else if error.is_user() {
@@ -418,6 +498,9 @@ fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) ->
 
 /// A body that did not reach its end.
 fn body_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     let (kind, what) = match io {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {

@@ -11,7 +11,7 @@ const MAX_NAME: usize = 255;
 /// read twice (quotes, control and percent characters), cut to 255 bytes between two characters.
 ///
 /// Raw UTF-8 stays. What leaves no name (`""`, `.`, `..`) becomes `file`.
-pub(super) fn safe_name(name: &str) -> String {
+pub(in crate::link) fn safe_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut safe = String::with_capacity(base.len().min(MAX_NAME));
     for c in base.trim().chars() {
