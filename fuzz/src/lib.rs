@@ -7,9 +7,9 @@
 
 #[path = "../../engine/tests/table/columns.rs"]
 mod columns;
-#[path = "../../engine/src/link/plik/form.rs"]
-mod form;
+mod link;
 mod link_policy;
+mod link_reach;
 mod link_store;
 mod multipart;
 #[path = "../../engine/tests/codec/oracle/mod.rs"]
@@ -30,25 +30,21 @@ mod source;
 mod table;
 mod views;
 
-// What `reply.rs`, a part of the engine that nobody outside can call, refers to there.
+// What `reply.rs` refers to there.
 use natsbridge::timestamp;
-mod link {
-    pub(crate) mod url {
-        pub(crate) use natsbridge::link::LinkUrl;
-    }
-}
 
 /// A property of any bytes; it panics where it does not hold.
 pub type Property = fn(&[u8]);
 
 /// The targets beside those of the codec's tests.
-const OTHERS: [(&str, Property); 9] = [
+const OTHERS: [(&str, Property); 10] = [
     ("views_memory", views::memory),
     ("table", table::any),
     ("table_structured", table::structured),
     ("plik_reply", plik_reply::answers),
     ("multipart", multipart::writer),
     ("link_policy", link_policy::policy),
+    ("link_reach", link_reach::reach),
     ("link_store", link_store::machine),
     ("retry_schedule", retry_schedule::schedule),
     ("payload_syntax", payload_syntax::syntax),

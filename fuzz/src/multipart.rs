@@ -1,6 +1,6 @@
 //! The form round an upload's bytes, read by a parser of its own.
 
-use crate::form::{form, safe_name};
+use crate::link::{form, safe_name};
 use crate::source::Source;
 
 /// Any name becomes a file name that survives every server; a reader that knows nothing of the writer finds one part with

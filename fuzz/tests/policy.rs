@@ -1,6 +1,8 @@
 //! Links as Python's urllib and ipaddress read them, beside the engine; see `policy/make.py`.
 
-use natsbridge::link::{LinkUrl, Origin, Policy};
+use std::net::IpAddr;
+
+use natsbridge::link::{AddressClass, LinkUrl, Origin, Policy};
 
 /// A link, and what Python makes of it: scheme, host, port, kind.
 type Row = (String, Option<[String; 4]>);
@@ -58,4 +60,22 @@ fn what_is_allowed_is_what_python_reads_as_an_allowed_origin() {
         count += 1;
     }
     assert!(count >= 8, "{count} links are allowed");
+}
+
+#[test]
+fn no_address_is_public_that_python_calls_special() {
+    let mut count = 0;
+    for (link, python) in rows() {
+        let Some([_, host, _, kind]) = python else { continue };
+        let Ok(address) = host.parse::<IpAddr>() else { continue };
+        let class = AddressClass::of(address);
+        assert!(kind == "global" || class != AddressClass::Public, "{host} is {class}");
+        if let Ok(url) = LinkUrl::parse(&link)
+            && Policy::none().allow_any().check(&url).is_ok()
+        {
+            assert_eq!(kind, "global", "{link:?} is allowed");
+        }
+        count += usize::from(kind == "special");
+    }
+    assert!(count > 50, "{count} special addresses");
 }
