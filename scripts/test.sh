@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them all: test.sh [--quick]
 #
-# A fresh machine needs Rust, a C compiler, Python 3.11 and Node 20; everything else is installed below .cache/ and
+# A fresh machine needs Rust, a C and a C++ compiler, Python 3.11 and Node 20; everything else is installed below .cache/ and
 # in conformance/ports/javascript. --quick leaves out the lints, the demo and the live matrix of all ports.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
