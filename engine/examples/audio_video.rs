@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use natsbridge::Bridge;
-use natsbridge::link::Plik;
+use natsbridge::link::{Plik, Source};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -19,8 +19,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // README
     let receipt = bridge
         .send("/chat/room1")
-        .audio("voice_message", std::fs::read(audio)?)
-        .video("video_message", std::fs::read(video)?)
+        .audio("voice_message", std::fs::read(audio)?) // from memory
+        .source("video", "video_message", Source::file(video)) // read while it is sent
         .payload_metadata("codec", "h264") // of the payload before it
         .flushed()
         .await?;

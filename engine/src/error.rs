@@ -56,6 +56,12 @@ pub enum ErrorKind {
     Misuse,
     /// A value to send cannot be written: not serialisable, not valid JSON, an empty type, a table that Arrow refuses.
     InvalidInput,
+    /// The bytes of a payload could not be read where they are: a file that is not there or changed its length, a reader
+    /// that failed or ended early.
+    SourceFailed,
+    /// A payload could not be written where it was to be saved: no such folder, no space, no permission, a name that is
+    /// taken. The cause is in the source.
+    SaveFailed,
     /// A NATS subject that is empty, has white space, control characters, empty tokens or (publishing) wildcards.
     InvalidSubject,
     /// A header name or value that NATS cannot carry.
@@ -109,6 +115,9 @@ pub enum ErrorKind {
     // -- the way there --
     /// A connection to a file server could not be made, or broke.
     Network,
+    /// A file server and this client do not accept each other: a certificate that is not trusted, has expired or is for
+    /// another host, a client certificate that is missing or refused. Trying again does not help.
+    TlsFailed,
     /// A deadline passed; the text says which one.
     TimedOut,
 
@@ -159,6 +168,8 @@ impl ErrorKind {
         match self {
             Self::Misuse
             | Self::InvalidInput
+            | Self::SourceFailed
+            | Self::SaveFailed
             | Self::InvalidSubject
             | Self::InvalidHeader
             | Self::MessageTooLarge
@@ -179,7 +190,8 @@ impl ErrorKind {
             | Self::LinkTooLong
             | Self::DigestMismatch
             | Self::UploadRejected
-            | Self::UploadUnavailable => Fault::FileServer,
+            | Self::UploadUnavailable
+            | Self::TlsFailed => Fault::FileServer,
             Self::Network | Self::TimedOut => Fault::Network,
             Self::ConnectFailed
             | Self::Disconnected
@@ -213,6 +225,8 @@ impl ErrorKind {
         match self {
             Self::Misuse => "misuse",
             Self::InvalidInput => "invalid input",
+            Self::SourceFailed => "cannot read what is to be sent",
+            Self::SaveFailed => "cannot save the payload",
             Self::InvalidSubject => "invalid subject",
             Self::InvalidHeader => "invalid header",
             Self::MessageTooLarge => "message too large",
@@ -235,6 +249,7 @@ impl ErrorKind {
             Self::UploadRejected => "upload rejected",
             Self::UploadUnavailable => "upload unavailable",
             Self::Network => "network failure",
+            Self::TlsFailed => "TLS failed",
             Self::TimedOut => "timed out",
             Self::ConnectFailed => "cannot connect to NATS",
             Self::Disconnected => "disconnected from NATS",
@@ -383,6 +398,25 @@ impl Error {
         self
     }
 
+    /// The same error once more, for one more of those who waited for the same thing.
+    #[cfg(feature = "nats")]
+    pub(crate) fn again(self: &std::sync::Arc<Self>) -> Self {
+        let repr = &*self.0;
+        let source = repr.source.is_some().then(|| SharedSource(std::sync::Arc::clone(self)));
+        Self(Box::new(Repr {
+            kind: repr.kind,
+            what: repr.what.clone(),
+            offset: repr.offset,
+            payload: repr.payload,
+            subject: repr.subject.clone(),
+            size: repr.size,
+            attempts: repr.attempts,
+            retry_after: repr.retry_after,
+            cleanup: None,
+            source: source.map(|source| Box::new(source) as _),
+        }))
+    }
+
     /// Adds a failure of the clean-up; the first one is kept.
     #[must_use]
     pub fn with_cleanup(mut self, cleanup: Self) -> Self {
@@ -458,9 +492,38 @@ impl StdError for Error {
     }
 }
 
+/// The source of an error that several have.
+#[cfg(feature = "nats")]
+#[derive(Debug)]
+struct SharedSource(std::sync::Arc<Error>);
+
+#[cfg(feature = "nats")]
+impl fmt::Display for SharedSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.source().map_or(Ok(()), |source| fmt::Display::fmt(source, f))
+    }
+}
+
+#[cfg(feature = "nats")]
+impl StdError for SharedSource {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.0.source()?.source()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(feature = "nats")]
+    #[test]
+    fn an_error_that_several_have_reads_the_same_for_each() {
+        let io = std::io::Error::other("the wire broke");
+        let first = std::sync::Arc::new(Error::new(ErrorKind::Network, "cannot connect").with_source(io));
+        let again = first.again();
+        assert_eq!(again.to_string(), first.to_string());
+        assert_eq!(again.source().map(ToString::to_string).as_deref(), Some("the wire broke"));
+    }
 
     #[test]
     fn an_error_is_one_pointer_wide() {

@@ -15,7 +15,7 @@ pub const MAX_DEPTH: usize = 128;
 /// | what is refused | how much of it is lost |
 /// |---|---|
 /// | `message_len`, `payload_count`, `name_len`, `metadata_len` | the message: it is an error item of the subscription, which goes on |
-/// | `payload_len`, `download_len`, `download_total` | that payload: the message's other payloads can be read |
+/// | `payload_len`, `download_len`, `download_total`, `save_len` | that payload: the message's other payloads can be read |
 /// | `json_len`, `json_depth`, `table_…` | that reading of the payload: its bytes can still be had |
 ///
 /// A sender keeps to `payload_count`, `name_len`, `metadata_len` and `json_depth` as well, so that it writes nothing
@@ -58,14 +58,16 @@ pub struct Limits {
     pub payload_len: u64,
     /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen).
     ///
-    /// Memory grows with what arrives, not with what is announced. Saving to a file is bounded by it too, and takes disk
-    /// space instead.
+    /// Memory grows with what arrives, not with what is announced.
     pub download_len: u64,
     /// Bytes of all payloads of one message that are fetched by link into memory. Default 4 GiB (chosen).
     ///
     /// Counted once for each payload, at the size that it turned out to have; a payload that was fetched twice counts
     /// once.
     pub download_total: u64,
+    /// Bytes of one payload fetched by link into a file, or read as a stream. Default 16 GiB (chosen): it costs no memory,
+    /// but disks are not endless.
+    pub save_len: u64,
     /// Bytes of JSON text in a dictionary or in JSON rows that is read as a value. Default 64 MiB (chosen).
     ///
     /// Reading takes a copy of the text, and about 10 bytes of working memory for each byte in the worst case; a
@@ -109,6 +111,7 @@ impl Default for Limits {
             payload_len: 64 << 20,
             download_len: 1 << 30,
             download_total: 4 << 30,
+            save_len: 16 << 30,
             json_len: 64 << 20,
             json_depth: MAX_DEPTH,
             table_len: 1 << 30,
@@ -121,6 +124,27 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// No limit but those of the format and of the machine: for what comes from nobody else.
+    pub fn none() -> Self {
+        Self {
+            message_len: usize::MAX,
+            payload_count: usize::MAX,
+            name_len: usize::MAX,
+            metadata_len: usize::MAX,
+            payload_len: u64::MAX,
+            download_len: u64::MAX,
+            download_total: u64::MAX,
+            save_len: u64::MAX,
+            json_len: u64::MAX,
+            json_depth: MAX_DEPTH,
+            table_len: u64::MAX,
+            table_rows: u64::MAX,
+            table_columns: usize::MAX,
+            table_buffers: u64::MAX,
+            concurrent_decodes: usize::MAX,
+        }
+    }
+
     /// A message of up to so many bytes cannot hold a name, metadata or payload that is too long.
     pub(crate) fn shortest(&self) -> usize {
         let payload_len = usize::try_from(self.payload_len).unwrap_or(usize::MAX);
@@ -150,6 +174,7 @@ setters! {
     payload_len: bytes u64,
     download_len: bytes u64,
     download_total: bytes u64,
+    save_len: bytes u64,
     json_len: bytes u64,
     json_depth: depth usize,
     table_len: bytes u64,

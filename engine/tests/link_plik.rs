@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use link_server::{Answer, Request, Server, reply};
-use natsbridge::link::{HttpTimeouts, Lifetime, LinkStore, Origin, Plik, Upload};
+use natsbridge::link::{HttpTimeouts, Lifetime, LinkStore, Origin, Plik, Source, Upload};
 use natsbridge::{Error, ErrorKind};
 
 const CREATED: &str = r#"{"id":"UPLOAD0123456789","uploadToken":"TOKENTOKENTOKENTOKENTOKENTOKEN00","ttl":86400,
@@ -95,7 +95,7 @@ async fn options_reach_the_server() {
     let store =
         store.lifetime(Lifetime::OneShot).token("USERTOKEN").basic_auth("me", "PASSWORD").protect_uploads();
     let uploaded = store.upload(Upload::new("a", "x")).await.unwrap();
-    store.delete(&uploaded).await.unwrap();
+    store.delete(uploaded.handle()).await.unwrap();
     let requests = server.requests();
     assert_eq!(requests[0].body, br#"{"login":"me","oneShot":true,"password":"PASSWORD","removable":false}"#);
     assert_eq!(requests[0].header("x-pliktoken"), Some("USERTOKEN"));
@@ -282,6 +282,21 @@ async fn an_empty_file_is_a_file() {
 }
 
 #[tokio::test]
+async fn an_unknown_length_goes_out_in_chunks_and_a_known_one_exactly() {
+    let (server, store) =
+        plik(|_| Answer::Early(reply("400 Bad Request", &[("connection", "close")], "no"))).await;
+    for (len, expected) in [(None, None), (Some(11), Some(content_length_of(11).to_string()))] {
+        let source = Source::reader(&b"hello world"[..], len);
+        let error = store.upload(Upload::from_source("a", source)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UploadRejected, "{error}");
+        let requests = server.requests();
+        let request = requests.last().unwrap();
+        assert_eq!(request.header("content-length"), expected.as_deref());
+        assert_eq!(request.header("transfer-encoding"), len.is_none().then_some("chunked"));
+    }
+}
+
+#[tokio::test]
 async fn a_large_upload_arrives_whole() {
     let (server, store) = plik(|request| {
         let length: u64 = request.header("content-length").unwrap().parse().unwrap();
@@ -355,7 +370,7 @@ async fn deleting_what_is_gone_succeeds() {
         })
         .await;
         let uploaded = store.upload(Upload::new("a b", "x")).await.unwrap();
-        let outcome = store.delete(&uploaded).await;
+        let outcome = store.delete(uploaded.handle()).await;
         assert_eq!(outcome.is_ok(), deleted, "{status}");
         if let Err(error) = outcome {
             assert_harmless(&error);
@@ -371,7 +386,7 @@ async fn no_server_learns_another_ones_token() {
     let (_server, store) = plik(|_| text(&file("FILE", "a", 1))).await;
     let (other_server, other) = plik(|_| text("ok")).await;
     let uploaded = store.upload(Upload::new("a", "x")).await.unwrap();
-    assert_eq!(other.delete(&uploaded).await.unwrap_err().kind(), ErrorKind::Misuse);
+    assert_eq!(other.delete(uploaded.handle()).await.unwrap_err().kind(), ErrorKind::Misuse);
     assert!(other_server.requests().is_empty());
 }
 

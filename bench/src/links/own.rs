@@ -1,4 +1,4 @@
-//! The engine: it reads the file whole, since its payloads are in memory, and sends a message with the link.
+//! The engine: it sends a message with the file as a payload, which it streams to the file server.
 
 use std::path::Path;
 use std::time::Duration;
@@ -19,8 +19,7 @@ pub(super) async fn upload(files: &str, nats: &str, file: &Path) -> Result<Durat
 pub(super) async fn send(files: &str, nats: &str, file: &Path) -> Result<(Duration, String), BoxError> {
     let bridge = Bridge::builder().store(Plik::new(files)?).connect(nats).await?;
     let begun = now();
-    let bytes = tokio::fs::read(file).await?;
-    let receipt = bridge.send("bench.links").binary("file.bin", bytes).await?;
+    let receipt = bridge.send("bench.links").file("file.bin", file).await?;
     let spent = begun.elapsed();
     let url = receipt.payloads()[0].url.as_ref().ok_or("the file went inside the message")?;
     Ok((spent, url.as_str().to_owned()))

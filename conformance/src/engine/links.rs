@@ -1,5 +1,6 @@
 //! What may be fetched, and when to try again: pure functions.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use natsbridge::link::{LinkUrl, Origin, Policy, Retry};
@@ -12,6 +13,37 @@ pub(super) fn policy(input: &Value) -> Answer {
     let policy = origins(input)?.into_iter().fold(Policy::none(), Policy::allow_origin);
     let url = LinkUrl::parse(&string(input, "url")?)?;
     policy.check(&url)?;
+    Ok(json!({"request": answer_string(url.as_str())}))
+}
+
+pub(super) fn wide_policy(input: &Value) -> Answer {
+    let mut policy = origins(input)?.into_iter().fold(Policy::none(), Policy::allow_origin);
+    for domain in input["domains"].as_array().into_iter().flatten() {
+        let domain = string_of(domain).ok_or_else(|| No::Broken("a domain is not UTF-8".to_owned()))?;
+        policy = policy.allow_domain(&domain)?;
+    }
+    if input["any_host"] == true {
+        policy = policy.allow_any();
+    }
+    if input["allow_private"] == true {
+        policy = policy.allow_private();
+    }
+    let url = LinkUrl::parse(&string(input, "url")?)?;
+    let reach = policy.check(&url)?;
+    let resolved = input["resolved"].as_array().into_iter().flatten();
+    let addresses: Vec<IpAddr> = resolved
+        .map(|address| {
+            let text = string_of(address).unwrap_or_default();
+            text.parse().map_err(|_| No::Broken("what a host resolves to is no address".to_owned()))
+        })
+        .collect::<Result<_, _>>()?;
+    let explained = policy.explain_at(url.as_str(), &addresses);
+    let checked = addresses.into_iter().try_for_each(|address| reach.check(address));
+    // Both say the same, or one of them is wrong.
+    if checked.is_ok() != explained.is_allowed() {
+        return Err(No::Broken(format!("the explanation differs from the verdict: {explained}")));
+    }
+    checked?;
     Ok(json!({"request": answer_string(url.as_str())}))
 }
 

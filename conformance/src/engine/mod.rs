@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use crate::bytes::{bytes_of, string_of};
 
-/// The operations of the engine's testee. `link.policy.wide` is not among them: the engine has no wider allowances.
-const SUPPORTS: [&str; 21] = [
+/// The operations of the engine's testee.
+const SUPPORTS: [&str; 22] = [
     "envelope.decode",
     "envelope.encode",
     "base64.encode",
@@ -26,6 +26,7 @@ const SUPPORTS: [&str; 21] = [
     "timestamp.write",
     "plan",
     "link.policy",
+    "link.policy.wide",
     "retry.delay",
     "retry.class",
     "plik.reply",
@@ -112,6 +113,7 @@ impl Engine {
             "timestamp.write" => codec::timestamp_write(input),
             "plan" => codec::plan(input),
             "link.policy" => links::policy(input),
+            "link.policy.wide" => links::wide_policy(input),
             "retry.delay" => links::retry_delay(input),
             _ => {
                 let edges = match &mut self.edges {

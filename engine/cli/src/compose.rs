@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use natsbridge::link::{Lifetime, Plik};
+use natsbridge::bridge::BridgeBuilder;
+use natsbridge::link::{self, CleanupRecord, Lifetime, Plik, TlsOptions};
 use natsbridge::{ErrorKind, Payload, PayloadType};
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use crate::output::blocking;
 use crate::payload_spec::{PayloadSpec, Source};
 use crate::table_input;
 
-/// Reads every payload.
+/// Every payload: what has to be looked at is read now, the rest when it is sent.
 pub(crate) fn payloads(args: &MessageArgs) -> Result<Vec<Payload>, Failure> {
     let specs = &args.payloads.0;
     if specs.iter().filter(|spec| spec.source == Source::Stdin).count() > 1 {
@@ -33,6 +34,14 @@ pub(crate) fn payloads(args: &MessageArgs) -> Result<Vec<Payload>, Failure> {
 fn payload(spec: &PayloadSpec) -> Result<Payload, Failure> {
     let PayloadSpec { name, type_name, source, metadata } = spec;
     let about = format!("payload {name:?}");
+    if let (true, Some(source)) = (is_opaque(type_name), streamed(source, name)?) {
+        let mut payload =
+            Payload::from_source(type_name.clone(), name, source).map_err(Failure::about(&about))?;
+        for (key, value) in metadata {
+            payload = payload.with_metadata(key, value).map_err(Failure::about(&about))?;
+        }
+        return Ok(payload);
+    }
     let bytes = read(source, name)?;
     let path = match source {
         Source::Path(path) => Some(path.as_path()),
@@ -54,12 +63,37 @@ fn payload(spec: &PayloadSpec) -> Result<Payload, Failure> {
     Ok(payload)
 }
 
+/// Whether bytes of this type are sent as they are, whatever they are.
+fn is_opaque(type_name: &str) -> bool {
+    use PayloadType as Type;
+    let payload_type = Type::from_name(type_name);
+    !matches!(payload_type, Type::Text | Type::Dictionary | Type::Table | Type::JsonTable)
+}
+
+/// What is read while it is sent. A file that cannot be opened is told about before anything is connected to.
+fn streamed(source: &Source, name: &str) -> Result<Option<link::Source>, Failure> {
+    Ok(match source {
+        Source::Value(_) => None,
+        Source::Path(path) => {
+            let opened = blocking(|| fs::File::open(path)).and_then(|file| file.metadata());
+            let metadata = opened.map_err(|error| unreadable(path, name, error))?;
+            if metadata.is_dir() {
+                return Err(unreadable(path, name, io::ErrorKind::IsADirectory.into()));
+            }
+            Some(link::Source::file(path))
+        }
+        Source::Stdin => Some(link::Source::reader(tokio::io::stdin(), None)),
+    })
+}
+
+fn unreadable(path: &Path, name: &str, error: io::Error) -> Failure {
+    Failure::input(format!("payload {name:?}: cannot read {}", path.display()), error)
+}
+
 fn read(source: &Source, name: &str) -> Result<Bytes, Failure> {
     match source {
         Source::Value(value) => Ok(Bytes::from(value.clone())),
-        Source::Path(path) => file(path).map_err(|error| {
-            Failure::input(format!("payload {name:?}: cannot read {}", path.display()), error)
-        }),
+        Source::Path(path) => file(path).map_err(|error| unreadable(path, name, error)),
         Source::Stdin => stdin(),
     }
 }
@@ -108,9 +142,12 @@ pub(crate) fn json_or_text(text: &str) -> Value {
 }
 
 /// The file server that large payloads go to, and that links may be fetched from.
-pub(crate) fn plik(url: Option<&str>, upload: Option<&UploadArgs>) -> Result<Option<Plik>, Failure> {
-    let Some(url) = url else { return Ok(None) };
-    let mut plik = Plik::new(url)?;
+pub(crate) fn plik(
+    fileserver: &FileServerArgs,
+    upload: Option<&UploadArgs>,
+) -> Result<Option<Plik>, Failure> {
+    let Some(url) = fileserver.url() else { return Ok(None) };
+    let mut plik = Plik::new(url)?.tls(tls(fileserver)?);
     if let Some(upload) = upload {
         if upload.one_shot {
             plik = plik.lifetime(Lifetime::OneShot);
@@ -131,7 +168,29 @@ pub(crate) fn upload_store(
     fileserver: &FileServerArgs,
     upload: &UploadArgs,
 ) -> Result<Option<Plik>, Failure> {
-    if message.no_links { Ok(None) } else { plik(fileserver.url(), Some(upload)) }
+    if message.no_links { Ok(None) } else { plik(fileserver, Some(upload)) }
+}
+
+/// Whom `https` file servers have to be certified by, and the certificate that they are shown.
+pub(crate) fn tls(fileserver: &FileServerArgs) -> Result<TlsOptions, Failure> {
+    blocking(|| {
+        let mut tls = TlsOptions::new();
+        if let Some(path) = &fileserver.fileserver_ca {
+            tls = tls.root_certificate_file(path)?;
+        }
+        if let (Some(chain), Some(key)) = (&fileserver.fileserver_cert, &fileserver.fileserver_key) {
+            tls = tls.client_certificate_files(chain, key)?;
+        }
+        Ok(tls)
+    })
+}
+
+/// The bridge with its record of uploads, if there is to be one.
+pub(crate) fn recorded(builder: BridgeBuilder, upload: &UploadArgs) -> Result<BridgeBuilder, Failure> {
+    match &upload.upload_record {
+        Some(path) => Ok(builder.upload_record(blocking(|| CleanupRecord::file(path))?)),
+        None => Ok(builder),
+    }
 }
 
 /// What the option has to do with a message that does not fit.

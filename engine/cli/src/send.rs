@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use natsbridge::{Bridge, Delivery, Payload, Receipt, timestamp};
+use natsbridge::{Bridge, Delivery, PayloadView, Receipt, Transport, timestamp};
 use serde::Serialize;
 
 use crate::args::{ConnectionArgs, SendArgs};
@@ -11,22 +11,22 @@ use crate::connect::connect;
 use crate::digest::sha256;
 use crate::exit::{Failure, code};
 use crate::output::{self, bold, bytes, visible};
-use crate::progress::Spinner;
+use crate::progress::Bar;
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: &SendArgs) -> Result<u8, Failure> {
     let payloads = compose::payloads(&args.message)?;
     let mut builder = Bridge::builder();
     if let Some(store) = compose::upload_store(&args.message, &args.fileserver, &args.upload)? {
-        builder = builder.store(store);
+        builder = compose::recorded(builder.store(store), &args.upload)?;
     }
     let bridge = connect(connection, builder).await?;
-    let spinner = Spinner::sending(payloads.iter().map(Payload::len).sum());
-    let message = describe!(bridge.send(&args.message.subject), &args.message, payloads.clone());
-    let sent = message.delivery(Delivery::Flushed).await;
-    drop(spinner);
+    let (bar, progress) = Bar::sending();
+    let message = describe!(bridge.send(&args.message.subject), &args.message, payloads);
+    let sent = message.delivery(Delivery::Flushed).progress(progress).await;
+    drop(bar);
     let receipt = sent.map_err(compose::send_failure(&args.message, &args.fileserver))?;
     if args.json {
-        output::json(&ReceiptLine::new(&args.message.subject, &receipt, &payloads))?;
+        output::json(&ReceiptLine::new(&args.message.subject, &receipt))?;
     } else {
         output::write(summary(&args.message.subject, &receipt).as_bytes())?;
     }
@@ -68,6 +68,15 @@ fn delivery(receipt: &Receipt) -> &'static str {
     }
 }
 
+/// The digest of what was sent: a link carries its own.
+fn digest(payload: &PayloadView<'_>) -> String {
+    match payload.metadata().get("sha256") {
+        Some(digest) if payload.transport() == Some(Transport::Link) => digest,
+        // What was encoded just now can be decoded.
+        _ => payload.decode().map(|data| sha256([data.bytes()])).unwrap_or_default(),
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ReceiptLine<'a> {
@@ -95,16 +104,17 @@ struct SentLine<'a> {
 }
 
 impl<'a> ReceiptLine<'a> {
-    fn new(subject: &'a str, receipt: &'a Receipt, payloads: &[Payload]) -> Self {
-        let sent = receipt.payloads().iter().zip(payloads).map(|(sent, payload)| SentLine {
-            dataname: &sent.dataname,
-            type_name: &sent.type_name,
-            transport: sent.transport.as_str(),
-            size: sent.size,
-            sha256: sha256(payload.chunks()),
-            url: sent.url.as_ref().map(|url| url.as_str()),
-            expires_at: sent.expires_at.map(timestamp::format),
-        });
+    fn new(subject: &'a str, receipt: &'a Receipt) -> Self {
+        let sent =
+            receipt.payloads().iter().zip(receipt.envelope().payloads()).map(|(sent, payload)| SentLine {
+                dataname: &sent.dataname,
+                type_name: &sent.type_name,
+                transport: sent.transport.as_str(),
+                size: sent.size,
+                sha256: digest(&payload),
+                url: sent.url.as_ref().map(|url| url.as_str()),
+                expires_at: sent.expires_at.map(timestamp::format),
+            });
         Self {
             correlation_id: receipt.envelope().correlation_id(),
             msg_id: receipt.envelope().msg_id(),

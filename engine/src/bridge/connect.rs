@@ -10,16 +10,22 @@ use percent_encoding::percent_decode_str;
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+#[cfg(feature = "plik")]
+use super::downloads::Plain;
+use super::downloads::{DOWNLOAD_BYTES, Downloads};
 use super::events::Events;
+use super::heavy::Heavy;
+use super::log_limit::LogLimit;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
-use crate::link::{FetchOptions, LinkStore, Origin, Policy, Retry};
+use crate::link::upload::UploadOptions;
+use crate::link::{Budget, CleanupRecord, FetchOptions, LinkStore, Origin, Policy, Retry, cleanup};
 #[cfg(feature = "plik")]
-use crate::link::{HttpStore, HttpTimeouts};
+use crate::link::{HttpStore, HttpTimeouts, TlsOptions};
 
 /// Options of a [`Bridge`]; each method sets one. Mistakes in them are reported when connecting.
 #[derive(Debug)]
@@ -28,15 +34,19 @@ pub struct BridgeBuilder {
     nats_options: ConnectOptions,
     events: Events,
     store: Option<Arc<dyn LinkStore>>,
-    origins: Vec<Origin>,
+    policy: Policy,
     trust_store: bool,
     limits: Limits,
     retry: Retry,
     refuse_unverified: bool,
     download_timeout: Option<Duration>,
-    /// Downloads from allowed origins where there is no store.
-    plain: Option<Arc<dyn LinkStore>>,
+    /// Downloads of links that are not the store's.
+    #[cfg(feature = "plik")]
+    plain: HttpStore,
     parallel_downloads: usize,
+    uploads: UploadOptions,
+    download_bytes: u64,
+    download_cache: u64,
     buffer_bytes: usize,
     dialect: Dialect,
     threshold: Option<u64>,
@@ -54,14 +64,18 @@ impl Default for BridgeBuilder {
             nats_options: ConnectOptions::new(),
             events: Events::new(),
             store: None,
-            origins: Vec::new(),
+            policy: Policy::none(),
             trust_store: false,
             limits: Limits::default(),
             retry: Retry::default(),
             refuse_unverified: false,
             download_timeout: Some(DOWNLOAD_TIMEOUT),
-            plain: None,
+            #[cfg(feature = "plik")]
+            plain: HttpStore::new(),
             parallel_downloads: 4,
+            uploads: UploadOptions::default(),
+            download_bytes: DOWNLOAD_BYTES,
+            download_cache: 0,
             buffer_bytes: BUFFER_BYTES,
             dialect: Dialect::Camel,
             threshold: None,
@@ -92,7 +106,22 @@ impl BridgeBuilder {
 
     /// Allows links to one more place. May be called several times. Default: only the store's own.
     pub fn allow_origin(mut self, origin: Origin) -> Self {
-        self.origins.push(origin);
+        self.policy = self.policy.allow_origin(origin);
+        self
+    }
+
+    /// What may be fetched beside the store's own links: origins, domains, anything. Replaces what was allowed before.
+    ///
+    /// # Examples
+    /// ```
+    /// use natsbridge::Bridge;
+    /// use natsbridge::link::Policy;
+    ///
+    /// let builder = Bridge::builder().policy(Policy::none().allow_domain("example.org")?);
+    /// # Ok::<_, natsbridge::Error>(())
+    /// ```
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -152,16 +181,76 @@ impl BridgeBuilder {
         self
     }
 
-    /// The deadlines of downloads where no store is given, only origins. A store has its own.
+    /// The deadlines of downloads from other places than the store, which has its own.
     #[cfg(feature = "plik")]
     pub fn http_timeouts(mut self, timeouts: HttpTimeouts) -> Self {
-        self.plain = Some(Arc::new(HttpStore::new().timeouts(timeouts)));
+        self.plain = self.plain.timeouts(timeouts);
+        self
+    }
+
+    /// What fetches links from other places than the store: plain HTTP with the options of this one. It connects to no
+    /// address that the [`policy`](Self::policy) does not reach.
+    #[cfg(feature = "plik")]
+    pub fn http(mut self, http: HttpStore) -> Self {
+        self.plain = http;
+        self
+    }
+
+    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its
+    /// own options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.plain = self.plain.tls(options);
+        self
+    }
+
+    /// How many bytes of memory the downloads in progress may hold together; others wait. Default 64 MiB (chosen). A
+    /// payload that is larger than all of it is fetched alone. What a caller keeps of what was fetched does not count.
+    pub fn download_bytes(mut self, bytes: u64) -> Self {
+        self.download_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of payloads that were proved by their digest to keep in memory, so that the same payload is fetched
+    /// once. Default 0: nothing.
+    pub fn download_cache(mut self, bytes: u64) -> Self {
+        self.download_cache = bytes;
         self
     }
 
     /// How many links of one message are fetched at once. Default 4 (chosen).
     pub fn parallel_downloads(mut self, count: usize) -> Self {
         self.parallel_downloads = count.max(1);
+        self
+    }
+
+    /// When to try an upload again, where its bytes can be read again (see [`Source`](crate::link::Source)). Each try makes a
+    /// fresh file, and deletes the one before. Default 5 retries, from 100 ms up to 5 s apart.
+    pub fn upload_retry(mut self, retry: Retry) -> Self {
+        self.uploads.retry = retry;
+        self
+    }
+
+    /// The most time for all uploads of one message, retries included. Default 6 hours (chosen: 10 GB at half a megabyte a
+    /// second; what stands still is ended much earlier by the store's own deadlines). See `deadline` of a message for a
+    /// limit of the whole send.
+    pub fn upload_timeout(mut self, timeout: Duration) -> Self {
+        self.uploads.total = Some(timeout);
+        self
+    }
+
+    /// How many uploads run at once in the whole bridge, and how many bytes they hold together in memory beside what was
+    /// in memory before: 2 MiB at most each. Others wait for their turn. Default 16 and 64 MiB (chosen).
+    pub fn upload_budget(mut self, count: usize, bytes: u64) -> Self {
+        self.uploads.budget = Arc::new(Budget::new(count, bytes));
+        self
+    }
+
+    /// Where uploads are written down before their bytes go out, so that what a killed sender leaves behind can be deleted;
+    /// see [`CleanupRecord`]. What an earlier run of this sender has left in a file is deleted now, in the background.
+    /// Default: nowhere.
+    pub fn upload_record(mut self, record: CleanupRecord) -> Self {
+        self.uploads.record = Some(Arc::new(record));
         self
     }
 
@@ -248,25 +337,22 @@ impl BridgeBuilder {
     }
 
     fn build(self, client: async_nats::Client, owns_client: bool) -> Bridge {
-        let policy = self
-            .store
-            .iter()
-            .flat_map(|store| store.origins())
-            .chain(self.origins)
-            .fold(Policy::none(), Policy::allow_origin);
-        let source = self
-            .store
-            .clone()
-            .filter(|store| store.can_download())
-            .or(self.plain)
-            .or_else(|| plain_http(&policy));
+        if let (Some(record), Some(store)) = (self.uploads.record.clone(), self.store.clone()) {
+            cleanup::spawn(async move { record.take_up(&*store).await });
+        }
         let fetch = FetchOptions {
             retry: self.retry,
-            max_len: self.limits.download_len,
             refuse_unverified: self.refuse_unverified,
             total: self.download_timeout,
             ..FetchOptions::default()
         };
+        #[cfg(feature = "plik")]
+        let plain = Some(over_http(&self.plain, &self.policy));
+        #[cfg(not(feature = "plik"))]
+        let plain = None;
+        let downloads = Downloads::new(self.policy, plain, fetch, &self.limits)
+            .store(self.store.clone(), self.trust_store)
+            .memory(self.download_bytes, self.download_cache);
         let connects = AtomicU64::new(client.statistics().connects.load(Ordering::Acquire));
         Bridge {
             inner: Arc::new(Inner {
@@ -274,11 +360,10 @@ impl BridgeBuilder {
                 owns_client,
                 events: self.events,
                 store: self.store,
-                source,
-                policy,
-                trust_source: self.trust_store,
+                downloads,
                 limits: self.limits,
-                fetch,
+                heavy: Heavy::new(self.limits.concurrent_decodes),
+                broken: LogLimit::default(),
                 dialect: self.dialect,
                 threshold: self.threshold,
                 sender_name: self.sender_name,
@@ -288,6 +373,7 @@ impl BridgeBuilder {
                 confirm_timeout: self.confirm_timeout,
                 request_timeout: self.request_timeout,
                 parallel_downloads: self.parallel_downloads,
+                uploads: self.uploads,
                 buffers: BufferPool::new(self.buffer_bytes),
                 confirmations: Semaphore::new(MAX_CONFIRMATIONS),
                 published: AtomicBool::new(false),
@@ -321,15 +407,10 @@ fn with_credentials(options: ConnectOptions, servers: &[async_nats::ServerAddr])
     })
 }
 
-/// Where to download from without a store: any allowed origin, over HTTP.
+/// Plain HTTP for what a policy allows.
 #[cfg(feature = "plik")]
-pub(super) fn plain_http(policy: &Policy) -> Option<Arc<dyn LinkStore>> {
-    (!policy.origins().is_empty()).then(|| Arc::new(HttpStore::new()) as Arc<dyn LinkStore>)
-}
-
-#[cfg(not(feature = "plik"))]
-pub(super) fn plain_http(_: &Policy) -> Option<Arc<dyn LinkStore>> {
-    None
+pub(super) fn over_http(http: &HttpStore, policy: &Policy) -> Plain {
+    Plain { named: Arc::new(http.clone()), wide: Arc::new(http.clone().within(policy.reach())) }
 }
 
 /// The URL, or the comma-separated URLs, as everybody on the subject may see them.

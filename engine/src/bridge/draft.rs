@@ -1,9 +1,12 @@
 //! A message as far as the caller has described it, and the builder methods that describe it.
 
 use std::fmt;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::Stream;
 use serde::Serialize;
+use tokio::io::AsyncRead;
 
 use super::ids::Id;
 use super::publisher::PublisherBuilder;
@@ -12,6 +15,7 @@ use super::request::RequestMessage;
 use super::send::SendMessage;
 use crate::envelope::{Dialect, Metadata};
 use crate::error::{Error, ErrorKind, Result};
+use crate::link::{Progress, Source};
 use crate::payload::Payload;
 
 /// The message as far as the caller has described it.
@@ -35,6 +39,9 @@ pub(super) struct Draft {
     pub(super) reply_to: String,
     pub(super) reply_to_msg_id: String,
     pub(super) metadata: Option<Metadata>,
+    /// The most time until the message is handed to the NATS client.
+    pub(super) deadline: Option<Duration>,
+    pub(super) progress: Option<Progress>,
     /// The first mistake.
     pub(super) error: Option<Error>,
 }
@@ -60,6 +67,8 @@ impl Draft {
             reply_to: String::new(),
             reply_to_msg_id: String::new(),
             metadata: None,
+            deadline: None,
+            progress: None,
             error: None,
         }
     }
@@ -85,6 +94,8 @@ impl Draft {
             reply_to: self.reply_to.clone(),
             reply_to_msg_id: self.reply_to_msg_id.clone(),
             metadata: self.metadata.clone(),
+            deadline: None,
+            progress: None,
             error: None,
         }
     }
@@ -186,6 +197,62 @@ macro_rules! message_builder {
                 bytes: impl Into<Bytes>,
             ) -> Self {
                 self.draft.add(Payload::other(type_name, dataname, bytes));
+                self
+            }
+
+            /// Adds a file's bytes as `binary`; see [`Source::file`]. Nothing is read before the message is awaited, and of
+            /// a large file never more than 2 MiB at once.
+            pub fn file(self, dataname: impl Into<String>, path: impl Into<std::path::PathBuf>) -> Self {
+                self.source("binary", dataname, Source::file(path))
+            }
+
+            /// Adds what a reader has as `binary`: exactly `len` bytes, or all that come; see [`Source::reader`].
+            ///
+            /// Without a length it travels inside the message if it ends below the threshold, and by link if it does not;
+            /// nothing is read twice.
+            pub fn reader(
+                self,
+                dataname: impl Into<String>,
+                reader: impl AsyncRead + Send + 'static,
+                len: impl Into<Option<u64>>,
+            ) -> Self {
+                self.source("binary", dataname, Source::reader(reader, len))
+            }
+
+            /// Adds the pieces of a stream as `binary`; see [`Source::stream`]. With a length, give it to
+            /// [`source`](Self::source).
+            pub fn stream<S, B, E>(self, dataname: impl Into<String>, stream: S) -> Self
+            where
+                S: Stream<Item = std::result::Result<B, E>> + Send + 'static,
+                B: Into<Bytes>,
+                E: Into<Box<dyn std::error::Error + Send + Sync>>,
+            {
+                self.source("binary", dataname, Source::stream(stream, None))
+            }
+
+            /// Adds the bytes of any source under any type's name; see [`Payload::from_source`].
+            pub fn source(
+                mut self,
+                type_name: impl Into<std::borrow::Cow<'static, str>>,
+                dataname: impl Into<String>,
+                source: Source,
+            ) -> Self {
+                self.draft.add(Payload::from_source(type_name, dataname, source));
+                self
+            }
+
+            /// The most time until the message is handed to the NATS client: reading sources, waiting for the bridge's
+            /// budget, uploading and retries. When it is over, what was uploaded is deleted and the send fails with
+            /// [`TimedOut`](ErrorKind::TimedOut). Default: none, beside the
+            /// [`upload_timeout`](crate::bridge::BridgeBuilder::upload_timeout) of the bridge.
+            pub fn deadline(mut self, limit: Duration) -> Self {
+                self.draft.deadline = Some(limit);
+                self
+            }
+
+            /// Where to report how far the uploads of this message have come.
+            pub fn progress(mut self, progress: Progress) -> Self {
+                self.draft.progress = Some(progress);
                 self
             }
 

@@ -40,6 +40,7 @@ struct Shared {
     reconnects: AtomicU64,
     disconnects: AtomicU64,
     server_errors: AtomicU64,
+    undeleted_uploads: AtomicU64,
     closed: AtomicBool,
     changed: Notify,
 }
@@ -113,6 +114,8 @@ pub struct Counters {
     pub disconnects: u64,
     /// Connections made after the first.
     pub reconnects: u64,
+    /// Uploads of messages that were not sent, which could not be deleted and are left to their lifetime.
+    pub undeleted_uploads: u64,
 }
 
 impl Events {
@@ -184,7 +187,13 @@ impl Events {
             server_errors: read(&shared.server_errors),
             disconnects: read(&shared.disconnects),
             reconnects: read(&shared.reconnects),
+            undeleted_uploads: read(&shared.undeleted_uploads),
         }
+    }
+
+    /// Uploads were left behind.
+    pub(super) fn count_undeleted(&self, count: u64) {
+        self.shared.undeleted_uploads.fetch_add(count, Ordering::Relaxed);
     }
 
     /// [`Counters::dropped_messages`] alone: it is read for every message.

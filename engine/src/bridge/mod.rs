@@ -8,17 +8,23 @@
 
 mod confirm;
 mod connect;
+mod downloads;
 mod draft;
 mod events;
+mod heavy;
 mod ids;
+mod log_limit;
 mod outgoing;
 mod publisher;
 mod receipt;
 mod receive;
 mod request;
 mod send;
+mod sender_limits;
 mod smart;
+mod sources;
 mod subject;
+mod totals;
 mod uploads;
 
 use std::fmt;
@@ -29,10 +35,11 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 pub use self::connect::BridgeBuilder;
+use self::downloads::Downloads;
 pub use self::events::{Counters, Events};
 pub use self::publisher::{Published, Publisher, PublisherBuilder};
 pub use self::receipt::{Delivery, Receipt, SentPayload};
-pub use self::receive::{Message, ReceivedPayload, Subscription};
+pub use self::receive::{Message, ReceivedPayload, SavePayload, Saved, Subscription};
 pub use self::request::RequestMessage;
 pub use self::send::SendMessage;
 pub use self::smart::{
@@ -42,7 +49,8 @@ use crate::buffers::BufferPool;
 use crate::envelope::Dialect;
 use crate::error::Result;
 use crate::limits::Limits;
-use crate::link::{FetchOptions, LinkStore, Policy};
+use crate::link::LinkStore;
+use crate::link::upload::UploadOptions;
 
 /// A connection to NATS, and what is needed to send and receive NATSBridge messages over it. Cloning is cheap.
 ///
@@ -80,13 +88,11 @@ pub(crate) struct Inner {
     events: Events,
     /// Where uploads go.
     store: Option<Arc<dyn LinkStore>>,
-    /// Where downloads come from: the store, or plain HTTP where only origins were allowed.
-    source: Option<Arc<dyn LinkStore>>,
-    policy: Policy,
-    /// Whether the source is the caller's own function, which decides itself what it fetches.
-    trust_source: bool,
+    downloads: Downloads,
     limits: Limits,
-    fetch: FetchOptions,
+    heavy: heavy::Heavy,
+    /// Complaints about messages that are none.
+    broken: log_limit::LogLimit,
     dialect: Dialect,
     threshold: Option<u64>,
     sender_name: String,
@@ -96,6 +102,7 @@ pub(crate) struct Inner {
     confirm_timeout: Duration,
     request_timeout: Duration,
     parallel_downloads: usize,
+    uploads: UploadOptions,
     /// For messages on their way out, and for what is decoded of large ones on their way in.
     buffers: BufferPool,
     /// Confirmations at once. The client drops events when 128 are waiting, and each may bring two refusals.
@@ -179,7 +186,7 @@ impl fmt::Debug for Bridge {
             .field("sender_name", &self.inner.sender_name)
             .field("dialect", &self.inner.dialect)
             .field("store", &self.inner.store)
-            .field("policy", &self.inner.policy)
+            .field("policy", self.inner.downloads.policy())
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,6 @@
 //! A message on its way out: what is planned is what is written.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::SystemTime;
 
 use async_nats::HeaderMap;
@@ -9,14 +10,15 @@ use smallvec::SmallVec;
 use super::draft::Draft;
 use super::ids::Id;
 use super::receipt::SentPayload;
-use super::uploads::{Stored, link_metadata};
-use super::{Inner, subject};
+use super::uploads::link_metadata;
+use super::{Inner, sender_limits, subject};
 use crate::base64;
 use crate::envelope::{
     Data, Dialect, MessageFields, Metadata, PayloadFields, Transport, encode, encoded_len, payload_entry_len,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::LinkStore;
+use crate::link::upload::Stored;
 use crate::payload::Payload;
 use crate::plan::{PlanItem, PlanLimits, plan};
 use crate::timestamp;
@@ -71,20 +73,7 @@ pub(super) const MAX_ESCAPED: usize = 6;
 
 /// An upper bound of the length of a message without payloads and headers, found without reading its strings.
 pub(super) fn max_len(fields: &MessageFields<'_>) -> usize {
-    let strings = [
-        fields.correlation_id,
-        fields.msg_id,
-        fields.timestamp,
-        fields.send_to,
-        fields.msg_purpose,
-        fields.sender_name,
-        fields.sender_id,
-        fields.receiver_name,
-        fields.receiver_id,
-        fields.reply_to,
-        fields.reply_to_msg_id,
-        fields.broker_url,
-    ];
+    let strings = fields.strings();
     let strings: usize = strings.iter().map(|text| text.len()).sum();
     let metadata = fields.metadata.map_or(0, Metadata::encoded_len);
     MESSAGE_FRAME.saturating_add(strings.saturating_mul(MAX_ESCAPED)).saturating_add(metadata)
@@ -109,6 +98,11 @@ pub(super) fn add_max_lens<'a>(
             .try_fold(len, usize::checked_add)?;
     }
     Some(len)
+}
+
+/// The raw bytes of a payload, or more than any where nobody knows.
+fn planned_len(payload: &Payload) -> u64 {
+    payload.known_len().unwrap_or(u64::MAX)
 }
 
 /// More than a message has beside its values, and a payload's object beside its own: keys, quotes, braces and commas, the
@@ -141,6 +135,13 @@ impl<'a> Outgoing<'a> {
         (dialect, threshold.unwrap_or_else(|| dialect.default_threshold()))
     }
 
+    /// A number that no two messages have in common, as far as their ids have not.
+    pub(super) fn seed(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.msg_id.as_str().hash(&mut hasher);
+        hasher.finish()
+    }
+
     fn fields(&self) -> MessageFields<'_> {
         // What was written is ASCII.
         let timestamp = std::str::from_utf8(&self.timestamp).unwrap_or_default();
@@ -160,13 +161,22 @@ impl<'a> Outgoing<'a> {
         fields
     }
 
+    /// Refuses what a receiver with the bridge's own limits would refuse.
+    pub(super) fn check_limits(&self, inner: &Inner) -> Result<()> {
+        let entries = (0..self.payloads.len()).map(|index| {
+            let payload = &self.payloads[index];
+            self.entry(index, payload.direct(), payload.metadata())
+        });
+        sender_limits::check(&self.fields(), entries, &inner.limits)
+    }
+
     /// The transport of every payload; an empty list where all are direct.
     pub(super) fn plan(&self, inner: &Inner, headers: &HeaderMap) -> Result<Vec<Transport>> {
         let max_payload = Some(inner.client.max_payload()).filter(|&bytes| bytes > 0);
         let entries = self
             .payloads
             .iter()
-            .map(|payload| (payload.len(), self.entry(0, payload.direct(), payload.metadata())));
+            .map(|payload| (planned_len(payload), self.entry(0, payload.direct(), payload.metadata())));
         let longest = add_max_lens(max_len(&self.fields()), self.threshold, entries);
         let fits = |len: usize| max_payload.is_none_or(|max| len + subject::headers_len(headers) <= max);
         if longest.is_some_and(fits) {
@@ -178,22 +188,50 @@ impl<'a> Outgoing<'a> {
             .enumerate()
             .map(|(index, payload)| {
                 let direct = self.entry(index, payload.direct(), payload.metadata());
-                let direct_len = payload_entry_len(self.dialect, &direct);
+                let direct_len = match payload.source() {
+                    None => payload_entry_len(self.dialect, &direct),
+                    Some(source) => self.direct_len_of(&direct, source.known_len()),
+                };
                 let link_len = match &inner.store {
                     Some(store) => self.max_link_len(index, payload, &**store),
                     None => usize::MAX,
                 };
-                PlanItem::new(payload.len(), direct_len, link_len)
+                PlanItem::new(planned_len(payload), direct_len, link_len)
             })
             .collect();
         let base_len = encoded_len(self.dialect, &self.fields(), &[]) + subject::headers_len(headers);
         plan(&items, &PlanLimits::new(self.threshold, max_payload, base_len, inner.store.is_some()))
     }
 
+    /// How long a payload's entry would be with the bytes of a source in it.
+    fn direct_len_of(&self, empty: &PayloadFields<'_>, len: Option<u64>) -> usize {
+        let Some(len) = len.and_then(|len| usize::try_from(len).ok()) else { return usize::MAX };
+        let entry = payload_entry_len(self.dialect, empty);
+        let digits = len.checked_ilog10().unwrap_or_default() as usize; // one is counted already
+        let text = len.div_ceil(3).saturating_mul(4);
+        entry.saturating_add(digits).saturating_add(text)
+    }
+
+    /// From how many bytes on a payload surely travels by link, were it alone in the message: the threshold, or one byte
+    /// more than can fit. An upper bound: up to it the planner decides.
+    pub(super) fn spill_len(&self, index: usize, headers: &HeaderMap) -> u64 {
+        let max_payload = self.inner.client.max_payload();
+        if max_payload == 0 {
+            return self.threshold;
+        }
+        let payload = &self.payloads[index];
+        let entry = self.entry(index, Data::Bytes(&[]), payload.metadata());
+        let frame = encoded_len(self.dialect, &self.fields(), &[])
+            + subject::headers_len(headers)
+            + payload_entry_len(self.dialect, &entry);
+        let room = max_payload.saturating_sub(frame) as u64;
+        self.threshold.min(room / 4 * 3 + 4)
+    }
+
     /// How long the payload's entry is at most once it has been uploaded.
     fn max_link_len(&self, index: usize, payload: &Payload, store: &dyn LinkStore) -> usize {
         let metadata = link_metadata(payload, &[0; 32], Some(SystemTime::UNIX_EPOCH));
-        let link = Data::Link { url: "", size: payload.len() };
+        let link = Data::Link { url: "", size: planned_len(payload) };
         let entry = self.entry(index, link, Some(&metadata));
         payload_entry_len(self.dialect, &entry).saturating_add(store.max_url_len(payload.dataname()))
     }
@@ -218,7 +256,7 @@ impl<'a> Outgoing<'a> {
                 None => self.entry(index, payload.direct(), payload.metadata()),
                 Some(stored) => {
                     let url = stored.uploaded.url().as_str();
-                    let link = Data::Link { url, size: payload.len() };
+                    let link = Data::Link { url, size: stored.len };
                     self.entry(index, link, metadata[index].as_ref())
                 }
             })

@@ -14,7 +14,7 @@ use super::ids::{Id, Ids};
 use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_len, message_fields};
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
-use super::{Bridge, subject};
+use super::{Bridge, sender_limits, subject};
 use crate::buffers::OwnBuffers;
 use crate::envelope::{Dialect, PayloadFields, encode};
 use crate::error::{Error, ErrorKind, Result};
@@ -320,13 +320,25 @@ impl Publisher {
             Id::Made(text) => text.len(),
             Id::Given(text) => text.len().checked_mul(MAX_ESCAPED)?,
         };
-        let entries = payloads.iter().map(|payload| (payload.len(), payload.fields()));
+        let entries = payloads.iter().map(|payload| (payload.planned_len(), payload.fields()));
         let len = add_max_lens(self.base_len.checked_add(id_len)?, self.threshold, entries)?;
+        if len > self.bridge.inner.limits.shortest()
+            || payloads.len() > self.bridge.inner.limits.payload_count
+        {
+            // A shorter message has nothing in it that is too long; who sends one of these the ordinary way is told what.
+            let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id.as_str(), "", "");
+            let entries = payloads.iter().map(PayloadRef::fields);
+            sender_limits::check(&fields, entries, &self.bridge.inner.limits).ok()?;
+        }
         (len <= self.bridge.max_payload().unwrap_or(usize::MAX)).then_some(len)
     }
 
     /// The ordinary way, with everything that the planner can do.
     async fn send(&self, correlation_id: Id, msg_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
+        if let Some(index) = payloads.iter().position(PayloadRef::is_elsewhere) {
+            let what = "a publisher takes bytes in memory; send a payload from a source with Bridge::send";
+            return Err(Error::new(ErrorKind::Misuse, what).in_payload(index));
+        }
         let mut draft = Box::new(self.draft.fields());
         draft.payloads = payloads.iter().map(Payload::copy_of).collect();
         draft.correlation_id = Some(correlation_id.clone());

@@ -1,25 +1,30 @@
 //! Receiving: a stream of messages, whose payloads are decoded or fetched when asked for.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::Instant;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use serde::de::DeserializeOwned;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::confirm::Confirmation;
+use super::downloads::Downloads;
 use super::events::Operation;
 use super::outgoing::POOLED_LEN;
-use super::{Bridge, Inner, confirm, subject};
-use crate::envelope::{Content, Envelope, PayloadView, Sha256Entry, Transport};
+use super::totals::Totals;
+use super::{Bridge, Inner, confirm, heavy, subject};
+use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::link::{Expected, FetchOptions, LinkStore, LinkUrl, Policy, Verified, fetch};
+use crate::link::save::{Taken, Target};
+use crate::link::{BoxFuture, PayloadReader, Progress};
 use crate::payload::{PayloadData, Verification};
 
 impl Bridge {
@@ -146,6 +151,7 @@ pub struct Message {
     subject: async_nats::Subject,
     reply: Option<async_nats::Subject>,
     headers: Option<HeaderMap>,
+    totals: Totals,
 }
 
 /// Reads a message, and decodes the payloads of a large one on the way, into a buffer that they have for themselves.
@@ -174,11 +180,20 @@ impl Message {
                     len = envelope.as_bytes().len()
                 )
                 .in_scope(|| tracing::trace!("envelope read"));
-                Ok(Self { bridge: bridge.clone(), envelope, subject, reply, headers })
+                Ok(Self {
+                    bridge: bridge.clone(),
+                    envelope,
+                    subject,
+                    reply,
+                    headers,
+                    totals: Totals::default(),
+                })
             }
             Err(error) => {
                 let error = error.on_subject(subject.as_str());
-                tracing::warn!(%error, "received something that is not an envelope");
+                if let Some(suppressed) = bridge.inner.broken.pass(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "received something that is not an envelope");
+                }
                 Err(error)
             }
         }
@@ -277,32 +292,101 @@ pub struct ReceivedPayload<'m> {
 impl<'m> ReceivedPayload<'m> {
     /// The bytes, decoded from the message or fetched from the file server, whole and verified.
     ///
-    /// Each call decodes or fetches anew: keep what it returns. Decoding runs where it is awaited; a program that must not
+    /// Each call decodes or fetches anew: keep what it returns. Tasks that ask for the same link while it is being fetched
+    /// share one download, which ends with the last of them; see also
+    /// [`download_cache`](crate::bridge::BridgeBuilder::download_cache). Decoding runs where it is awaited; a program that must not
     /// hold up its runtime for large payloads moves the call to a blocking thread.
     ///
     /// # Errors
-    /// Those of [`PayloadView::decode`]; for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
+    /// Those of [`PayloadView::decode`]; [`LimitExceeded`](ErrorKind::LimitExceeded) above
+    /// [`Limits::download_total`](crate::Limits::download_total); for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
     /// names what would allow it) and of [`fetch`](crate::link::fetch()).
     pub async fn fetch(&self) -> Result<PayloadData> {
         let (envelope, payload) = (&self.message.envelope, self.view.index());
         match self.view.transport() {
-            Some(Transport::Link) => {
-                let correlation_id = envelope.correlation_id();
-                let span = tracing::info_span!("download", correlation_id, payload);
-                // Boxed, so that asking for a payload inside the message does not carry room for a download.
-                Box::pin(self.fetch_link().instrument(span)).await
-            }
+            // Boxed, so that asking for a payload inside the message does not carry room for a download.
+            Some(Transport::Link) => Box::pin(self.fetch_link().instrument(self.span())).await,
             _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
                 .in_scope(|| self.view.decode()),
         }
+        .map(|data| data.limited(self.message.bridge.inner.limits))
     }
 
     async fn fetch_link(&self) -> Result<PayloadData> {
-        let inner = &self.message.bridge.inner;
-        let mut options = inner.fetch;
-        options.seed = uuid::Uuid::new_v4().as_u64_pair().0;
-        let (source, store) = (inner.source.as_deref(), inner.store.as_deref());
-        fetch_link(&self.view, &inner.policy, inner.trust_source, source, store, &options).await
+        let (message, index) = (self.message, self.view.index());
+        let (count, limit) = (message.payload_count(), message.bridge.inner.limits.download_total);
+        let claim = |len| message.totals.claim(index, count, len, limit);
+        // What the message says is held against the limit before anything is fetched, and what came afterwards.
+        claim(self.view.size().unwrap_or(0))?;
+        let fetched = self.downloads().fetch(&self.view).await;
+        claim(fetched.as_ref().map_or(0, |data| data.bytes().len() as u64))?;
+        fetched
+    }
+
+    /// Saves the payload as a file, whatever its size: whole and verified, or not at all.
+    ///
+    /// The bytes go into a temporary file in the same folder, which has no name where the system can do without, and are
+    /// put in place only when their length and digest are right; an existing file is replaced then, unless
+    /// [`keep_existing`](SavePayload::keep_existing) or [`or_else`](SavePayload::or_else) is set. On failure nothing is left behind, nor when the future is
+    /// dropped; what a killed process leaves is removed when the next one saves into that folder. A future that is dropped
+    /// at the very end may have put the whole file in place.
+    ///
+    /// At most [`Limits::save_len`](crate::Limits::save_len) bytes. Memory: about 1.5 MiB, whatever the size. Files are
+    /// written on blocking threads.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch); [`SaveFailed`](ErrorKind::SaveFailed) where the file cannot be written.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn run(message: natsbridge::Message) -> Result<(), natsbridge::Error> {
+    /// let saved = message.payload("video")?.save("/data/day.mp4").await?;
+    /// println!("{} bytes, {:?}", saved.len, saved.verification);
+    /// # Ok(()) }
+    /// ```
+    pub fn save(&self, path: impl Into<PathBuf>) -> SavePayload<'m> {
+        SavePayload {
+            payload: *self,
+            target: Target { path: path.into(), taken: Taken::Replace },
+            progress: None,
+        }
+    }
+
+    /// The payload as an `AsyncRead`, which hands out bytes as they come. **Only its end is a verdict**: see
+    /// [`PayloadReader`]. At most [`Limits::save_len`](crate::Limits::save_len) bytes.
+    ///
+    /// When this returns, the file server has answered.
+    ///
+    /// # Errors
+    /// As [`fetch`](Self::fetch) up to the first byte; later ones come out of reading.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// # async fn run(message: natsbridge::Message) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut reader = message.payload("video")?.reader().await?;
+    /// tokio::io::copy(&mut reader, &mut tokio::io::sink()).await?; // an error here is a verdict
+    /// # Ok(()) }
+    /// ```
+    pub async fn reader(&self) -> Result<PayloadReader> {
+        match self.view.transport() {
+            Some(Transport::Link) => {
+                Box::pin(self.downloads().read(&self.view).instrument(self.span())).await
+            }
+            _ => {
+                let data = self.view.decode()?;
+                let (verification, index) = (data.verification(), self.view.index());
+                Ok(PayloadReader::whole(data.into_bytes(), verification, index))
+            }
+        }
+    }
+
+    fn downloads(&self) -> &'m Downloads {
+        &self.message.bridge.inner.downloads
+    }
+
+    fn span(&self) -> Span {
+        let (correlation_id, payload) = (self.message.envelope.correlation_id(), self.view.index());
+        tracing::info_span!("download", correlation_id, payload)
     }
 
     /// The raw bytes, whatever the type.
@@ -323,10 +407,14 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The dictionary as the caller's type; see [`PayloadData::json`].
     ///
+    /// From 128 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::json`].
-    pub async fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        self.fetch().await?.json()
+    pub async fn json<T: DeserializeOwned + Send + 'static>(&self) -> Result<T> {
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::JSON_LEN, PayloadData::json).await
     }
 
     /// The dictionary as a value of any shape.
@@ -339,11 +427,15 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The table's record batches; see [`PayloadData::table`].
     ///
+    /// From 1 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::table`].
     #[cfg(feature = "table")]
     pub async fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
-        self.fetch().await?.record_batches()
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::TABLE_LEN, PayloadData::record_batches).await
     }
 }
 
@@ -361,68 +453,70 @@ impl fmt::Debug for ReceivedPayload<'_> {
     }
 }
 
-/// Policy first, then the bytes, then their verification.
-///
-/// With `trust` the source decides itself what it fetches. `store` is asked for origins that its server announces.
-pub(super) async fn fetch_link(
-    view: &PayloadView<'_>,
-    policy: &Policy,
-    trust: bool,
-    source: Option<&dyn LinkStore>,
-    store: Option<&dyn LinkStore>,
-    options: &FetchOptions,
-) -> Result<PayloadData> {
-    let index = view.index();
-    let fetched = async {
-        let Content::Link(text) = view.content()? else {
-            return Err(Error::new(ErrorKind::Bug, "a link that is none"));
-        };
-        let url = LinkUrl::parse(&text)?;
-        if !trust {
-            allow(policy, store, &url).await?;
-        }
-        // Where an origin is allowed there is a source, unless the build has none to offer.
-        let Some(source) = source else {
-            let what = "this build cannot fetch links: it lacks the feature `plik`, and no store was given";
-            return Err(Error::new(ErrorKind::Misuse, what));
-        };
-        fetch(source, &url, &expected(view), options).await
-    };
-    let fetched = fetched.await.map_err(|error| error.in_payload(index))?;
-    let verification = match fetched.verified {
-        // What stands in a digest's place and is none makes the whole claim doubtful (SPEC `VER-5`).
-        _ if view.metadata().sha256() == Some(Sha256Entry::Unusable) => Verification::Unverified,
-        Verified::Digest => Verification::Digest,
-        Verified::Length => Verification::Length,
-        Verified::Unverified => Verification::Unverified,
-    };
-    let announced = view.size().filter(|&size| size != 0);
-    Ok(PayloadData::new(view.payload_type(), fetched.bytes, announced, index).verified(verification))
+/// A payload about to be saved: nothing happens before it is awaited. See [`ReceivedPayload::save`].
+#[must_use = "nothing is saved before it is awaited"]
+pub struct SavePayload<'m> {
+    payload: ReceivedPayload<'m>,
+    target: Target,
+    progress: Option<Progress>,
 }
 
-/// How long a file server may take to say what its download domain is.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
-
-async fn allow(policy: &Policy, store: Option<&dyn LinkStore>, url: &LinkUrl) -> Result<()> {
-    let Err(refusal) = policy.check(url) else { return Ok(()) };
-    // A file server may announce a download domain of its own, which is as good as its own address.
-    if let Some(store) = store
-        && let Ok(Ok(origins)) = tokio::time::timeout(ASK_TIMEOUT, store.announced_origins()).await
-        && origins.contains(url.origin())
-    {
-        return Ok(());
+impl SavePayload<'_> {
+    /// Fails with [`SaveFailed`](ErrorKind::SaveFailed) if the file is there already when the download is complete, and
+    /// leaves that file alone. Default: it is replaced.
+    pub fn keep_existing(mut self) -> Self {
+        self.target.taken = Taken::Fail;
+        self
     }
-    Err(refusal)
+
+    /// Reports how far a download has come. What is in the message itself is there already and not reported.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Takes another path, in the same folder, if the file is there already when the download is complete: `next` is asked
+    /// for one with 1, 2 and so on until there is none of that name. [`Saved::path`] says which it was.
+    pub fn or_else(mut self, next: impl Fn(u64) -> PathBuf + Send + Sync + 'static) -> Self {
+        self.target.taken = Taken::Next(Arc::new(next));
+        self
+    }
 }
 
-/// What the message says about the bytes behind a link.
-fn expected(view: &PayloadView<'_>) -> Expected {
-    let mut expected = Expected::nothing();
-    if let Some(size) = view.size() {
-        expected = expected.size(size);
+impl<'m> IntoFuture for SavePayload<'m> {
+    type Output = Result<Saved>;
+    type IntoFuture = BoxFuture<'m, Result<Saved>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { payload, target, progress } = self;
+        let span = payload.span();
+        Box::pin(
+            async move { payload.downloads().save(&payload.view, &target, progress).await }.instrument(span),
+        )
     }
-    match view.metadata().sha256() {
-        Some(Sha256Entry::Digest(sha256)) => expected.sha256(sha256),
-        Some(Sha256Entry::Unusable) | None => expected,
+}
+
+impl fmt::Debug for SavePayload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SavePayload")
+            .field("payload", &self.payload)
+            .field("path", &self.target.path)
+            .finish_non_exhaustive()
     }
+}
+
+/// A payload that is in its file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Saved {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes.
+    pub len: u64,
+    /// The SHA-256 of them.
+    pub sha256: [u8; 32],
+    /// What is proved about them.
+    pub verification: Verification,
+    /// The wrong `size` that the message announced, if it did: reported, and no error as long as the bytes are whole.
+    pub size_mismatch: Option<u64>,
 }

@@ -4,10 +4,12 @@ use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use async_nats::client::PublishError;
 use async_nats::{HeaderMap, PublishErrorKind};
 use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
 use tracing::Instrument as _;
 
 use super::confirm::Confirmation;
@@ -17,7 +19,7 @@ use super::ids::Id;
 use super::outgoing::Outgoing;
 use super::receipt::{Delivery, Receipt};
 use super::uploads::Uploads;
-use super::{Bridge, Inner, subject};
+use super::{Bridge, Inner, sources, subject};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A message to send: add payloads and options, then `.await` it.
@@ -27,7 +29,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Errors
 /// Before anything is sent: [`InvalidSubject`](ErrorKind::InvalidSubject), [`InvalidHeader`](ErrorKind::InvalidHeader),
 /// [`InvalidInput`](ErrorKind::InvalidInput), [`MessageTooLarge`](ErrorKind::MessageTooLarge) with the needed size and the
-/// limit. While uploading: the store's errors; finished uploads are deleted. After publishing:
+/// limit, [`SourceFailed`](ErrorKind::SourceFailed). While uploading: the store's errors, and
+/// [`TimedOut`](ErrorKind::TimedOut) after the [`deadline`](Self::deadline); uploads are deleted, finished or not, and so
+/// they are in the background when the future is dropped. After publishing:
 /// [`PermissionDenied`](ErrorKind::PermissionDenied) and [`Unconfirmed`](ErrorKind::Unconfirmed) at
 /// [`Delivery::Flushed`]; uploads are then left to their lifetime, because the message may have arrived.
 ///
@@ -101,33 +105,48 @@ pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: De
         subject::check_publish(&draft.reply_to)?;
     }
     let headers = headers(inner, &draft)?;
+    Outgoing::new(inner, &draft).check_limits(inner)?;
+    // A deadline too far for the clock is none.
+    let deadline = draft.deadline.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
+    within(deadline, sources::settle(inner, &mut draft, &headers)).await??;
     let message = Outgoing::new(inner, &draft);
     let transports = message.plan(inner, &headers)?;
 
-    let uploads = Uploads::start(inner, &message, &transports).await?;
+    let mut uploads = Uploads::new(inner);
+    match within(deadline, uploads.run(inner, &message, &transports)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) | Err(error) => return Err(uploads.undo(error).await),
+    }
     let (body, payloads) = message.encode(&uploads.done);
     if let Err(error) = message.check_size(inner, &headers, body.len()) {
         return Err(uploads.undo(error).await);
     }
+    if let Err(error) = uploads.strike_out().await {
+        return Err(uploads.undo(error).await);
+    }
 
     if delivery < Delivery::Flushed {
-        if let Err(error) = publish(inner, &draft, headers, body.clone()).await {
+        let published = within(deadline, publish(inner, &draft, headers, body.clone())).await;
+        if let Err(error) = published.and_then(|published| published) {
             return Err(uploads.undo(error).await);
         }
         uploads.keep();
         return Ok(Receipt::new(body, payloads, delivery));
     }
     // Only so many at once that no refusal is lost. The semaphore is never closed.
-    let _turn = inner.confirmations.acquire().await;
+    let turn = match within(deadline, inner.confirmations.acquire()).await {
+        Ok(turn) => turn,
+        Err(error) => return Err(uploads.undo(error).await),
+    };
     let confirmation = Confirmation::new(inner, Operation::Publish, &draft.subject);
     // A client that has been disconnected for long takes no more commands.
     let published =
         tokio::time::timeout(inner.confirm_timeout, publish(inner, &draft, headers, body.clone()));
-    let published = published.await.unwrap_or_else(|_| {
-        Err(Error::new(
-            ErrorKind::Disconnected,
-            "the NATS client has no room for the message: it is not connected",
-        ))
+    let published = within(deadline, published).await.and_then(|published| {
+        published.unwrap_or_else(|_| {
+            let what = "the NATS client has no room for the message: it is not connected";
+            Err(Error::new(ErrorKind::Disconnected, what))
+        })
     });
     if let Err(error) = published {
         return Err(uploads.undo(error).await);
@@ -140,7 +159,16 @@ pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: De
         // It was handed over, so trying again may deliver it twice.
         _ => Error::new(ErrorKind::Unconfirmed, "what became of the message is unknown").with_source(error),
     })?;
+    drop(turn);
     Ok(Receipt::new(body, payloads, delivery))
+}
+
+/// Does it before the message's deadline, if it has one.
+async fn within<T>(deadline: Option<(Duration, Instant)>, work: impl Future<Output = T>) -> Result<T> {
+    let Some((limit, at)) = deadline else { return Ok(work.await) };
+    timeout_at(at, work).await.map_err(|_| {
+        Error::new(ErrorKind::TimedOut, format!("the message was not sent within its deadline of {limit:?}"))
+    })
 }
 
 pub(super) fn headers(inner: &Inner, draft: &Draft) -> Result<HeaderMap> {

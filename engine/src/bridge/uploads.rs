@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
-use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
 use tracing::Instrument as _;
 
 use super::Inner;
+use super::events::Events;
 use super::ids::Id;
 use super::outgoing::Outgoing;
 use crate::envelope::{Metadata, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::link::{LinkStore, Upload, Uploaded, cleanup};
+use crate::link::ledger::Ledger;
+use crate::link::upload::{Stored, delete_unwanted, upload_all};
+use crate::link::{LinkStore, Source, cleanup};
 use crate::payload::Payload;
 use crate::timestamp;
 
@@ -38,77 +39,82 @@ pub(super) fn link_metadata(
 /// How long a failed send waits for its uploads to be deleted before it says so.
 const UNDO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A payload that is on the file server.
-pub(super) struct Stored {
-    pub(super) uploaded: Uploaded,
-    pub(super) sha256: [u8; 32],
-}
-
 /// The uploads of one message. They are deleted unless [`keep`](Self::keep) says that the message is out.
 pub(super) struct Uploads {
     /// One for each payload, `None` for direct ones; none at all where every payload is direct.
     pub(super) done: Vec<Option<Stored>>,
+    /// What stores have announced, which is more than what is done.
+    ledger: Arc<Ledger>,
     store: Option<Arc<dyn LinkStore>>,
+    events: Events,
+    /// Whether somebody has seen to the deleting already.
+    undone: bool,
 }
 
 impl Uploads {
-    pub(super) async fn start(
+    /// None yet.
+    pub(super) fn new(inner: &Inner) -> Self {
+        Self {
+            done: Vec::new(),
+            ledger: Arc::new(Ledger::new(inner.uploads.record.clone())),
+            store: inner.store.clone(),
+            events: inner.events.clone(),
+            undone: false,
+        }
+    }
+
+    /// Uploads what travels by link. After a failure the caller has [`undo`](Self::undo) to do.
+    pub(super) async fn run(
+        &mut self,
         inner: &Inner,
         message: &Outgoing<'_>,
         transports: &[Transport],
-    ) -> Result<Self> {
+    ) -> Result<()> {
         let links: Vec<usize> =
             (0..transports.len()).filter(|&index| transports[index] == Transport::Link).collect();
         if links.is_empty() {
-            return Ok(Self { done: Vec::new(), store: None });
+            return Ok(());
         }
-        let mut uploads =
-            Self { done: transports.iter().map(|_| None).collect(), store: inner.store.clone() };
         // The planner makes no link without a store.
         let Some(store) = &inner.store else {
             return Err(Error::new(ErrorKind::Bug, "a link without a store"));
         };
-        let digests =
-            digests(links.iter().map(|&index| message.payloads[index].chunks().to_vec()).collect()).await?;
-        let batch = links
-            .iter()
-            .map(|&index| {
-                let payload = &message.payloads[index];
-                Upload::from_chunks(payload.dataname(), payload.chunks().to_vec())
-            })
-            .collect();
+        let items = links.iter().map(|&index| {
+            let payload = &message.payloads[index];
+            let memory = || Source::chunks(payload.chunks().to_vec());
+            (payload.dataname().to_owned(), payload.source().cloned().unwrap_or_else(memory))
+        });
         let correlation_id = message.draft.correlation_id.as_ref().map(Id::as_str);
         let span = tracing::info_span!("upload", correlation_id, count = links.len());
-        let results = store.upload_batch(batch).instrument(span).await;
-        let mut failed = None;
-        let mut results = results.into_iter();
-        for (&index, sha256) in links.iter().zip(digests) {
-            match results.next() {
-                Some(Ok(uploaded)) => uploads.done[index] = Some(Stored { uploaded, sha256 }),
-                Some(Err(error)) => {
-                    failed.get_or_insert_with(|| error.in_payload(index));
-                }
-                None => {
-                    let what = "the store returned fewer results than it was given uploads";
-                    failed
-                        .get_or_insert_with(|| Error::new(ErrorKind::UploadRejected, what).in_payload(index));
-                }
-            }
+        // Retries of many senders are spread by what no two messages have in common.
+        let seed = message.seed();
+        let progress = message.draft.progress.as_ref();
+        let uploads = upload_all(&**store, items.collect(), &self.ledger, &inner.uploads, progress, seed);
+        let stored = Box::pin(uploads.instrument(span))
+            .await
+            .map_err(|(number, error)| error.in_payload(links.get(number).copied().unwrap_or_default()))?;
+        self.done = transports.iter().map(|_| None).collect();
+        for (index, stored) in links.into_iter().zip(stored) {
+            self.done[index] = Some(stored);
         }
-        match failed {
-            None => Ok(uploads),
-            Some(error) => Err(uploads.undo(error).await),
-        }
+        Ok(())
     }
 
-    /// The message is out: what it refers to stays for its lifetime.
-    pub(super) fn keep(mut self) {
-        self.done.clear();
+    /// The message is out: what it refers to stays for its lifetime. What failed attempts have left is still deleted.
+    pub(super) fn keep(self) {
+        self.ledger.keep();
+    }
+
+    /// To be called just before the message is handed over; after an error it must not be.
+    pub(super) async fn strike_out(&self) -> Result<()> {
+        self.ledger.strike_out().await
     }
 
     /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it. The
     /// deleting goes on even if nobody waits for it any more.
     pub(super) async fn undo(mut self, error: Error) -> Error {
+        self.undone = true;
+        self.ledger.fail_all();
         let deleted = match self.delete() {
             Some(task) => match tokio::time::timeout(UNDO_TIMEOUT, task).await {
                 Ok(Ok(deleted)) => deleted,
@@ -127,56 +133,30 @@ impl Uploads {
         }
     }
 
-    /// Starts to delete what there is; `None` if that is nothing.
-    fn delete(&mut self) -> Option<JoinHandle<Result<()>>> {
-        let done: Vec<_> = std::mem::take(&mut self.done).into_iter().flatten().collect();
-        let store = self.store.clone().filter(|_| !done.is_empty())?;
-        cleanup::spawn(async move { delete_all(&*store, done).await })
+    /// Starts to delete what is not wanted; `None` if that is nothing.
+    fn delete(&self) -> Option<JoinHandle<Result<()>>> {
+        let store = self.store.clone().filter(|_| !self.ledger.is_empty())?;
+        let (ledger, events) = (Arc::clone(&self.ledger), self.events.clone());
+        cleanup::spawn(async move {
+            let deleted = delete_unwanted(&*store, &ledger).await;
+            let left = ledger.unwanted().len() as u64;
+            if left > 0 {
+                let error = deleted.as_ref().err().map(tracing::field::display);
+                tracing::warn!(error, left, "uploads of a message that was not sent could not be deleted");
+                events.count_undeleted(left);
+            }
+            deleted
+        })
     }
 }
 
 impl Drop for Uploads {
-    /// A send that is dropped after its uploads takes them back, as far as there is still a runtime to do it with. What a
-    /// batch had stored when it was dropped itself is the store's to take back: nobody else knows of it.
+    /// Takes back whatever was not kept, as far as there is still a runtime to do it with: of a send that is dropped all
+    /// that was announced, of one that went out what failed attempts have left.
     fn drop(&mut self) {
-        self.delete();
-    }
-}
-
-/// The first failure is returned, and every one is logged: there may be nobody to return it to.
-async fn delete_all(store: &dyn LinkStore, done: Vec<Stored>) -> Result<()> {
-    let mut first = Ok(());
-    for stored in done {
-        if let Err(error) = store.delete(&stored.uploaded).await {
-            if error.kind() == ErrorKind::Misuse {
-                break; // it cannot delete at all
-            }
-            tracing::warn!(%error, "an upload of a failed send could not be deleted");
-            // A server that cannot be reached is not asked a thousand times; the rest is left to its lifetime.
-            let unreachable = matches!(error.kind(), ErrorKind::Network | ErrorKind::TimedOut);
-            first = first.and(Err(error));
-            if unreachable {
-                break;
-            }
+        if !self.undone && !self.ledger.is_empty() {
+            self.ledger.fail_all();
+            self.delete();
         }
     }
-    first
-}
-
-/// The SHA-256 of each payload. Hashing takes about a millisecond for a megabyte, so it is kept off the runtime's
-/// own threads.
-async fn digests(payloads: Vec<Vec<Bytes>>) -> Result<Vec<[u8; 32]>> {
-    let hash = move || {
-        payloads
-            .iter()
-            .map(|chunks| {
-                let mut hash = Sha256::new();
-                chunks.iter().for_each(|chunk| hash.update(chunk));
-                hash.finalize().into()
-            })
-            .collect()
-    };
-    tokio::task::spawn_blocking(hash)
-        .await
-        .map_err(|error| Error::new(ErrorKind::Bug, "the hashing task did not finish").with_source(error))
 }

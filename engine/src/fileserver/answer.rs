@@ -10,11 +10,14 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Method, Response, StatusCode};
 
 use super::download::FileBody;
+use super::faults::SpoiledBody;
 
 /// The body of an answer: bytes in memory, or a file read as the client takes it.
 pub(super) enum Body {
     Full(Bytes),
     File(FileBody),
+    /// A file with something wrong about it.
+    Spoiled(Box<SpoiledBody>),
 }
 
 impl Body {
@@ -35,6 +38,7 @@ impl HttpBody for Body {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),
             Self::File(file) => file.poll_chunk(cx).map(|chunk| chunk.map(|bytes| bytes.map(Frame::data))),
+            Self::Spoiled(file) => file.poll_chunk(cx).map(|chunk| chunk.map(|bytes| bytes.map(Frame::data))),
         }
     }
 
@@ -42,14 +46,16 @@ impl HttpBody for Body {
         match self {
             Self::Full(bytes) => bytes.is_empty(),
             Self::File(file) => file.remaining() == 0,
+            Self::Spoiled(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match self {
-            Self::Full(bytes) => bytes.len() as u64,
-            Self::File(file) => file.remaining(),
-        })
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::File(file) => SizeHint::with_exact(file.remaining()),
+            Self::Spoiled(file) => file.announced().map_or_else(SizeHint::default, SizeHint::with_exact),
+        }
     }
 }
 

@@ -42,6 +42,7 @@ mod connection;
 mod create;
 mod describe;
 mod download;
+mod faults;
 mod ids;
 mod multipart;
 mod options;
@@ -62,6 +63,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{interval, sleep, timeout};
 
+use self::faults::Faults;
+pub use self::faults::{Lie, ServerFault};
 pub use self::options::FileServerBuilder;
 use self::options::Options;
 use self::routes::Shared;
@@ -104,7 +107,8 @@ impl FileServer {
         let storage =
             tokio::task::spawn_blocking(|| Storage::open(dir)).await.map_err(io::Error::other)??;
         let uploads = Arc::new(Uploads::new(storage, options.max_total_size));
-        let shared = Arc::new(Shared { options, uploads: Arc::clone(&uploads), url: url.clone() });
+        let faults = Faults::new(options.faults.clone());
+        let shared = Arc::new(Shared { options, uploads: Arc::clone(&uploads), faults, url: url.clone() });
         let (stopping, stopped) = watch::channel(false);
         tracing::debug!(%addr, "file server started");
         Ok(Self {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::FileServer;
+use super::faults::ServerFault;
 use super::ids::Secret;
 
 /// Options of a [`FileServer`]; the defaults are those of a fresh Plik, on a free local port.
@@ -49,6 +50,7 @@ pub(super) struct Options {
     pub(super) comments: bool,
     pub(super) set_ttl: bool,
     pub(super) idle_timeout: Duration,
+    pub(super) faults: Vec<(ServerFault, u32)>,
 }
 
 impl Default for Options {
@@ -70,6 +72,7 @@ impl Default for Options {
             comments: true,
             set_ttl: true,
             idle_timeout: DEFAULT_IDLE_TIMEOUT,
+            faults: Vec::new(),
         }
     }
 }
@@ -210,6 +213,27 @@ impl FileServerBuilder {
     #[must_use]
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.options.idle_timeout = timeout;
+        self
+    }
+
+    /// For tests of clients: does something wrong on purpose, so many times, in the next requests that it is about. Default
+    /// nothing.
+    ///
+    /// Several faults strike in the order in which they are given: `Unavailable` once and `NoLength` once are a 500, then a
+    /// download without a length, and from then on a server as it should be.
+    ///
+    /// ```no_run
+    /// # async fn run() -> std::io::Result<()> {
+    /// use natsbridge::fileserver::{FileServer, ServerFault};
+    ///
+    /// // Five hundred, then fine.
+    /// let server = FileServer::builder().fault(ServerFault::Unavailable, 1).start().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn fault(mut self, fault: ServerFault, times: u32) -> Self {
+        self.options.faults.push((fault, times));
         self
     }
 

@@ -15,6 +15,7 @@ use super::answer::{self, Body, Failure, json, takes_plain_errors, text};
 use super::create::{create_upload, default_params};
 use super::describe::{self, Format};
 use super::download::get_file;
+use super::faults::{Faults, Kind, ServerFault};
 use super::options::Options;
 use super::params::percent_decode;
 use super::receive::{Target, add_file};
@@ -25,6 +26,7 @@ use super::uploads::{Address, Caller, Uploads};
 pub(super) struct Shared {
     pub(super) options: Options,
     pub(super) uploads: Arc<Uploads>,
+    pub(super) faults: Faults,
     /// `http://` and the address that the server listens on.
     pub(super) url: String,
 }
@@ -37,7 +39,17 @@ pub(super) async fn answer(
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let mut body = RequestBody::new(body);
-    let mut response = dispatch(shared, &parts, &mut body).await;
+    let fault = shared.faults.take(Kind::of(&parts.method, parts.uri.path()));
+    let mut response = match fault.as_ref().and_then(ServerFault::refusal) {
+        Some(refusal) => refusal,
+        None => {
+            let response = dispatch(shared, &parts, &mut body).await;
+            match fault {
+                Some(fault) => fault.spoil(response),
+                None => response,
+            }
+        }
+    };
     // The status only: paths hold the ids that give access, headers the tokens.
     tracing::debug!(method = %parts.method, status = response.status().as_u16(), "answered");
     if response.status().is_success() {

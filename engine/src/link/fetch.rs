@@ -1,20 +1,20 @@
-//! Downloading: retries, limits and verification, for any store.
+//! What to fetch and how; downloading into memory.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use sha2::{Digest, Sha256};
-use tokio::time::{Instant, sleep, timeout_at};
 use tracing::Instrument;
 
 use super::buffer::AlignedBuf;
 use super::retry::Retry;
+use super::room::Room;
 use super::store::LinkStore;
+use super::transfer::{Source, Step, Transfer};
 use super::url::LinkUrl;
-use crate::{Error, ErrorKind, Limits, Result};
+use crate::{Limits, Result};
 
 /// What the message says about the bytes behind a link.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Expected {
     /// The length in bytes; `None` and 0 both mean that it is not known.
@@ -43,7 +43,7 @@ impl Expected {
         self
     }
 
-    fn known_size(&self) -> Option<u64> {
+    pub(super) fn known_size(&self) -> Option<u64> {
         self.size.filter(|&size| size != 0)
     }
 }
@@ -58,6 +58,17 @@ pub enum Verified {
     Length,
     /// The message says neither; HTTP alone says that they are complete.
     Unverified,
+}
+
+#[cfg(feature = "nats")]
+impl From<Verified> for crate::payload::Verification {
+    fn from(verified: Verified) -> Self {
+        match verified {
+            Verified::Digest => Self::Digest,
+            Verified::Length => Self::Length,
+            Verified::Unverified => Self::Unverified,
+        }
+    }
 }
 
 /// How to fetch.
@@ -169,15 +180,17 @@ pub struct Fetched {
 /// transfer.
 ///
 /// # Errors
-/// Tried again, then returned with [`attempts`](Error::attempts): [`Network`](ErrorKind::Network),
-/// [`TimedOut`](ErrorKind::TimedOut), [`LinkUnavailable`](ErrorKind::LinkUnavailable), and
-/// [`LinkTruncated`](ErrorKind::LinkTruncated) for fewer bytes than announced or than `size`.
+/// Tried again, then returned with [`attempts`](Error::attempts): [`Network`](crate::ErrorKind::Network),
+/// [`TimedOut`](crate::ErrorKind::TimedOut), [`LinkUnavailable`](crate::ErrorKind::LinkUnavailable), and
+/// [`LinkTruncated`](crate::ErrorKind::LinkTruncated) for fewer bytes than announced or than `size`.
 ///
-/// Returned at once: [`LinkGone`](ErrorKind::LinkGone), [`LinkRejected`](ErrorKind::LinkRejected);
-/// [`LinkTooLong`](ErrorKind::LinkTooLong) for more bytes than `size` where no digest says that they are right;
-/// [`DigestMismatch`](ErrorKind::DigestMismatch); [`LimitExceeded`](ErrorKind::LimitExceeded) above
+/// Returned at once: [`LinkGone`](crate::ErrorKind::LinkGone), [`LinkRejected`](crate::ErrorKind::LinkRejected);
+/// [`LinkTooLong`](crate::ErrorKind::LinkTooLong) for more bytes than `size` where no digest says that they are right;
+/// [`DigestMismatch`](crate::ErrorKind::DigestMismatch); [`LimitExceeded`](crate::ErrorKind::LimitExceeded) above
 /// [`max_len`](FetchOptions::max_len), which a `size` in the message or a Content-Length is enough for;
-/// [`LinkUnverified`](ErrorKind::LinkUnverified) if unverified links are switched off.
+/// [`LinkUnverified`](crate::ErrorKind::LinkUnverified) if unverified links are switched off.
+///
+/// A download that breaks off is resumed where the server gave a strong entity tag, and begun again elsewhere.
 ///
 /// # Examples
 /// ```
@@ -198,143 +211,40 @@ pub async fn fetch(
     expected: &Expected,
     options: &FetchOptions,
 ) -> Result<Fetched> {
+    let transfer = Transfer::new(Source::Borrowed(store), url.clone(), *expected, *options)?;
     let span = tracing::debug_span!("download", origin = %url.origin());
-    fetch_with_retries(store, url, expected, options).instrument(span).await
+    Box::pin(collect(transfer, options.align, None)).instrument(span).await
 }
 
-async fn fetch_with_retries(
-    store: &dyn LinkStore,
-    url: &LinkUrl,
-    expected: &Expected,
-    options: &FetchOptions,
+/// A download into memory, within what all downloads together may take if there is a bound for that.
+pub(crate) async fn collect(
+    mut transfer: Transfer<'_>,
+    align: usize,
+    room: Option<&Room>,
 ) -> Result<Fetched> {
-    if options.refuse_unverified && expected.sha256.is_none() && expected.known_size().is_none() {
-        return Err(Error::new(
-            ErrorKind::LinkUnverified,
-            "the message gives neither a size nor a digest for its link, and unverified links are refused",
-        ));
-    }
-    if let Some(size) = expected.known_size() {
-        check_limit(size, options)?;
-    }
-    // A total too long for the clock is no limit.
-    let deadline = options.total.and_then(|total| Instant::now().checked_add(total));
-    let mut attempts = 0u32;
-    loop {
-        attempts = attempts.saturating_add(1);
-        let attempt = Box::pin(fetch_once(store, url, expected, options));
-        let outcome = match deadline {
-            Some(deadline) => {
-                timeout_at(deadline, attempt).await.unwrap_or_else(|_| Err(out_of_time(options)))
-            }
-            None => attempt.await,
-        };
-        let error = match outcome {
-            Ok(fetched) => return Ok(Fetched { attempts, ..fetched }),
-            Err(error) => error,
-        };
-        let wait = match options.retry.delay(attempts, options.seed, error.retry_after()) {
-            Some(wait) if error.is_retryable() => wait,
-            _ => return Err(error.with_attempts(attempts)),
-        };
-        // A wait that cannot end in time is pointless: better the real error now than a time-out later.
-        if deadline.is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= wait) {
-            return Err(error.with_attempts(attempts));
-        }
-        tracing::debug!(attempts, wait_ms = wait.as_millis() as u64, kind = %error.kind(), "trying again");
-        sleep(wait).await;
-    }
-}
-
-/// One try, verified.
-async fn fetch_once(
-    store: &dyn LinkStore,
-    url: &LinkUrl,
-    expected: &Expected,
-    options: &FetchOptions,
-) -> Result<Fetched> {
-    let size = expected.known_size();
-    // With a digest a wrong size is only reported, so it bounds nothing.
-    let exact_size = if expected.sha256.is_none() { size } else { None };
-
-    let mut download = store.download(url).await?;
-    let announced = download.length();
-    if let Some(announced) = announced {
-        check_limit(announced, options)?;
-        // No need to read a body that cannot be right.
-        check_size(announced, exact_size)?;
-    }
-
-    let mut buffer = AlignedBuf::new(announced.or(size).unwrap_or(0), options.align)?;
-    let mut hasher = (options.hash || expected.sha256.is_some()).then(Sha256::new);
-    let mut received = 0u64;
-    while let Some(chunk) = download.chunk().await? {
-        received += chunk.len() as u64;
-        check_limit(received, options)?;
-        if let Some(most) = exact_size.or(announced).filter(|&most| received > most) {
-            return Err(too_long(received, most));
-        }
-        if let Some(hasher) = &mut hasher {
-            hasher.update(&chunk);
-        }
-        buffer.extend(&chunk)?;
-    }
-    if let Some(announced) = announced.filter(|&announced| received < announced) {
-        return Err(truncated(received, announced));
-    }
-
-    let sha256: Option<[u8; 32]> = hasher.map(|hasher| hasher.finalize().into());
-    let verified = match expected.sha256 {
-        Some(digest) if sha256 == Some(digest) => Verified::Digest,
-        Some(_) => {
-            // Too short as well: then it is a file cut short, which another try may bring whole.
-            if let Some(size) = size.filter(|&size| received < size) {
-                return Err(truncated(received, size));
-            }
-            return Err(Error::new(
-                ErrorKind::DigestMismatch,
-                format!("the {received} bytes behind the link are complete but not those that were sent"),
-            ));
-        }
-        None => {
-            check_size(received, exact_size)?;
-            if size.is_some() { Verified::Length } else { Verified::Unverified }
-        }
+    let mut place = match room {
+        Some(room) => Some(room.enter(transfer.total()).await),
+        None => None,
     };
-    Ok(Fetched {
-        bytes: buffer.into_bytes(),
-        verified,
-        size_mismatch: size.is_some_and(|size| size != received),
-        attempts: 1,
-        sha256,
-    })
-}
-
-fn check_limit(len: u64, options: &FetchOptions) -> Result<()> {
-    if len > options.max_len {
-        return Err(Error::new(ErrorKind::LimitExceeded, "the file behind the link is larger than allowed")
-            .with_size(len, options.max_len));
+    let mut buffer = AlignedBuf::new(0, align)?;
+    loop {
+        match transfer.next().await? {
+            Step::Start { len_hint } => buffer = AlignedBuf::new(len_hint, align)?,
+            Step::Chunk(chunk) => {
+                if let Some(place) = &mut place {
+                    place.grow((buffer.len() + chunk.len()) as u64).await;
+                }
+                buffer.extend(&chunk)?;
+            }
+            Step::End(proof) => {
+                return Ok(Fetched {
+                    bytes: buffer.into_bytes(),
+                    verified: proof.verified,
+                    size_mismatch: proof.size_mismatch,
+                    attempts: proof.attempts,
+                    sha256: proof.sha256,
+                });
+            }
+        }
     }
-    Ok(())
-}
-
-fn check_size(len: u64, size: Option<u64>) -> Result<()> {
-    match size {
-        Some(size) if len < size => Err(truncated(len, size)),
-        Some(size) if len > size => Err(too_long(len, size)),
-        _ => Ok(()),
-    }
-}
-
-fn truncated(received: u64, promised: u64) -> Error {
-    Error::new(ErrorKind::LinkTruncated, format!("{received} bytes instead of {promised}"))
-}
-
-fn too_long(received: u64, promised: u64) -> Error {
-    Error::new(ErrorKind::LinkTooLong, format!("at least {received} bytes instead of {promised}"))
-}
-
-fn out_of_time(options: &FetchOptions) -> Error {
-    let total = options.total.unwrap_or_default();
-    Error::new(ErrorKind::TimedOut, format!("the download did not end within the total of {total:?}"))
 }

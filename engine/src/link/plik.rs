@@ -1,25 +1,26 @@
 //! The Plik store: uploads with a lifetime, links, deletion.
 
-mod abandon;
 mod form;
 mod join;
 mod options;
 mod reply;
 
+use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hyper::Method;
-use md5::{Digest, Md5};
 use tracing::Instrument;
 
-use self::abandon::Batch;
-use self::form::{form, safe_name};
+use self::form::form;
+pub(super) use self::form::safe_name;
 use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
-use super::http::{Client, Direction, Reply, Request, download, snippet, status_error};
+use super::address::Reach;
+use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, snippet, status_error};
 use super::origin::{Origin, Scheme};
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
 use super::url::{LinkUrl, encode_segment};
@@ -33,10 +34,9 @@ const FILES_PER_UPLOAD: usize = 1000;
 /// A [Plik](https://github.com/root-gg/plik) file server.
 ///
 /// Files are kept for 24 hours unless [`lifetime`](Self::lifetime) says otherwise. The bytes of an upload are sent as they
-/// are, without being glued together, with an exact length; afterwards the size that the server reports is checked,
-/// and a file that is not what was sent is deleted again. A batch makes one upload with many files, sent in parallel;
-/// when its future is dropped, what it had stored is deleted in the background (see
-/// [`cleanups_finished`](super::cleanups_finished)). Clones share what they know about the server.
+/// come, with an exact length where it is known and in chunks where it is not; afterwards the size that the server
+/// reports is checked, and a file that is not what was sent is deleted again. A batch makes one upload with many files,
+/// sent in parallel. Clones share what they know about the server.
 ///
 /// # Examples
 /// ```
@@ -80,28 +80,28 @@ impl LinkStore for Plik {
     }
 
     fn upload_batch(&self, uploads: Vec<Upload>) -> BoxFuture<'_, Vec<Result<Uploaded>>> {
-        let bytes: u64 = uploads.iter().map(Upload::len).sum();
+        let bytes: Option<u64> = uploads.iter().map(Upload::len).sum();
         let origin = self.base.url().origin();
         let span = tracing::debug_span!("upload", %origin, files = uploads.len(), bytes);
         let work = async move {
-            let batch = Batch::new(self);
             let mut results = Vec::with_capacity(uploads.len());
             for uploads in uploads.chunks(FILES_PER_UPLOAD) {
-                results.append(&mut self.upload_together(uploads, &batch).await);
+                results.append(&mut self.upload_together(uploads).await);
             }
-            batch.finish();
             results
         };
         Box::pin(work.instrument(span))
     }
 
-    /// Deletes one file; a file that is not there any more counts as deleted.
-    fn delete<'a>(&'a self, uploaded: &'a Uploaded) -> BoxFuture<'a, Result<()>> {
+    /// Deletes one file, or an upload with whatever is in it; what is not there any more counts as deleted.
+    fn delete<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let handle = uploaded.handle().split(' ').collect::<Vec<_>>();
-            match handle[..] {
+            match handle.split(' ').collect::<Vec<_>>()[..] {
                 // The token would tell another server how to delete the file.
-                [base, path, token] if base == self.base.as_str() => self.delete_file(path, token).await,
+                [base, path, token] if base == self.base.as_str() && path.contains('/') => {
+                    self.delete_file(path, token).await
+                }
+                [base, id, token] if base == self.base.as_str() => self.delete_upload(id, token).await,
                 _ => Err(Error::new(ErrorKind::Misuse, "this upload was not made by this store")),
             }
         })
@@ -109,10 +109,16 @@ impl LinkStore for Plik {
 
     /// Credentials are sent along only to the server itself and its download domain.
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(async move {
-            let auth = self.auth.as_ref().filter(|_| self.is_own(url.origin())).map(options::Auth::header);
-            download(&self.client, url, auth).await
-        })
+        Box::pin(download(&self.client, url, Reach::everywhere(), self.authorization(url)))
+    }
+
+    fn resume<'a>(
+        &'a self,
+        url: &'a LinkUrl,
+        from: u64,
+        validator: &'a str,
+    ) -> BoxFuture<'a, Result<Download>> {
+        Box::pin(resume(&self.client, url, Reach::everywhere(), self.authorization(url), from, validator))
     }
 
     fn origins(&self) -> Vec<Origin> {
@@ -148,8 +154,8 @@ impl LinkStore for Plik {
 
 impl Plik {
     /// One upload with all these files in it, sent in parallel.
-    async fn upload_together(&self, uploads: &[Upload], batch: &Batch) -> Vec<Result<Uploaded>> {
-        let created = match self.create().await {
+    async fn upload_together(&self, uploads: &[Upload]) -> Vec<Result<Uploaded>> {
+        let created = match self.create(uploads).await {
             Ok(created) => created,
             Err(error) => {
                 // One refusal answers for all files.
@@ -157,51 +163,98 @@ impl Plik {
                 return std::iter::once(Err(error)).chain(copies).collect();
             }
         };
-        batch.note_upload(&created.id, &created.token);
+        let unknown = AtomicBool::new(false);
         let files = uploads.iter().map(|upload| {
-            let add = async {
-                let uploaded = self.add(&created, upload).await?;
-                batch.note_file(&uploaded);
-                Ok(uploaded)
-            };
-            Box::pin(add) as BoxFuture<'_, _>
+            let added = self.add(&created, upload, &unknown);
+            Box::pin(added) as BoxFuture<'_, _>
         });
-        join_in_order(files, self.parallel).await
+        let mut results = join_in_order(files, self.parallel).await;
+        // Without any file that is wanted, the caller deletes the whole upload.
+        if unknown.into_inner() && results.iter().any(Result::is_ok) {
+            let swept = self.sweep(&created, &results).await;
+            if let (Err(cleanup), Some(slot)) = (swept, results.iter_mut().find(|result| result.is_err())) {
+                let failed = |error: Error| error.with_cleanup(cleanup);
+                *slot = std::mem::replace(slot, Err(Error::new(ErrorKind::Bug, "no result"))).map_err(failed);
+            }
+        }
+        results
     }
 
-    async fn create(&self) -> Result<Created> {
+    /// Deletes the files of an upload that nobody has heard of: their answers were lost.
+    async fn sweep(&self, created: &Created, results: &[Result<Uploaded>]) -> Result<()> {
+        let url = self.url(&format!("/upload/{}", created.id))?;
+        let request = self.request(Method::GET, &url).header("x-uploadtoken", Some(&created.token));
+        let mut reply = self.send(request, Direction::Upload, &[&created.id, &created.token]).await?;
+        let listed = reply::listed(&reply.read(MAX_ANSWER).await?).map_err(|why| self.nonsense(why))?;
+        for (id, name) in listed {
+            let start = format!("{} {}/{id}/", self.base.as_str(), created.id);
+            let known = results.iter().flatten().any(|uploaded| uploaded.handle().starts_with(&start));
+            if !known {
+                let mut path = format!("{}/{id}/", created.id);
+                encode_segment(&name, &mut path);
+                self.delete_file(&path, &created.token).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Creates the upload, and announces it.
+    async fn create(&self, uploads: &[Upload]) -> Result<Created> {
         let description = self.description()?;
         let url = self.url("/upload")?;
         let request = self
             .request(Method::POST, &url)
             .header("x-pliktoken", self.token.as_deref())
-            .body("application/json", [Bytes::from(description)]);
+            .body("application/json", Bytes::from(description));
         let mut reply = self.send(request, Direction::Upload, &[]).await?;
         let created = reply::created(&reply.read(MAX_ANSWER).await?).map_err(|why| self.nonsense(why))?;
         self.domain().latest = Some(created.domain.clone());
+        for upload in uploads {
+            upload.announce(format!("{} {} {}", self.base.as_str(), created.id, created.token)).await?;
+        }
         Ok(created)
     }
 
-    async fn add(&self, created: &Created, upload: &Upload) -> Result<Uploaded> {
+    /// Adds a file. Sets `unknown` if it may have become one without anybody having been told its id.
+    async fn add(&self, created: &Created, upload: &Upload, unknown: &AtomicBool) -> Result<Uploaded> {
         let name = safe_name(upload.name());
         let url = self.url(&format!("/file/{}", created.id))?;
-        let md5 = self.verify_md5.then(|| md5_of(upload.chunks().to_vec()));
-        let (content_type, pieces) = form(&name, upload.chunks());
+        let mut content = upload.open().await?;
+        let md5 = self.verify_md5.then(|| content.hash_md5());
+        let counted = content.counter();
+        let (content_type, head, tail) = form(&name);
+        let body = RequestBody { head: VecDeque::from([head]), content: Some(content), tail: Some(tail) };
         let request = self
             .request(Method::POST, &url)
             .header("x-pliktoken", self.token.as_deref())
             .header("x-uploadtoken", Some(&created.token))
-            .body(&content_type, pieces);
-        let mut reply = self.send(request, Direction::Upload, &[&created.id, &created.token]).await?;
-        let added = reply::added(&reply.read(MAX_ANSWER).await?).map_err(|why| self.nonsense(why))?;
+            .body(&content_type, body);
+        let lost = |error: Error| {
+            // What the server has refused, it does not have.
+            unknown.fetch_or(error.kind() != ErrorKind::UploadRejected, Ordering::Relaxed);
+            error
+        };
+        let reply = self.send(request, Direction::Upload, &[&created.id, &created.token]).await;
+        let answer = reply.map_err(lost)?.read(MAX_ANSWER).await;
+        let added = reply::added(&answer.map_err(lost)?).map_err(|why| {
+            unknown.store(true, Ordering::Relaxed);
+            self.nonsense(why)
+        })?;
 
         let mut path = format!("{}/{}/", created.id, added.id);
         encode_segment(&added.name, &mut path);
+        let handle = format!("{} {path} {}", self.base.as_str(), created.token);
+        upload.announce(handle.as_str()).await?;
         let md5 = match md5 {
-            Some(md5) => Some(md5.await?),
+            Some(md5) => match md5.await {
+                Ok(md5) => Some(md5.iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+                // An answer that came before all bytes were read is about other bytes.
+                Err(_) => Some(String::new()),
+            },
             None => None,
         };
-        if let Err(error) = self.check(&added, &name, upload.len(), md5.as_deref()) {
+        let len = upload.len().unwrap_or_else(|| counted.load(Ordering::Relaxed));
+        if let Err(error) = self.check(&added, &name, len, md5.as_deref()) {
             return Err(match self.delete_file(&path, &created.token).await {
                 Ok(()) => error,
                 Err(cleanup) => error.with_cleanup(cleanup),
@@ -210,8 +263,7 @@ impl Plik {
         let base = created.domain.as_ref().unwrap_or(&self.base);
         let url = LinkUrl::parse(&format!("{}/file/{path}", base.as_str()))
             .map_err(|error| self.nonsense("the link would be no URL").with_source(error))?;
-        let uploaded =
-            Uploaded::new(url).with_handle(format!("{} {path} {}", self.base.as_str(), created.token));
+        let uploaded = Uploaded::new(url).with_handle(handle);
         Ok(match created.expires_at {
             Some(expires_at) => uploaded.with_expiry(expires_at),
             None => uploaded,
@@ -253,7 +305,6 @@ impl Plik {
         self.delete_at(&format!("/file/{path}"), token).await
     }
 
-    /// An upload with whatever is in it.
     async fn delete_upload(&self, id: &str, token: &str) -> Result<()> {
         self.delete_at(&format!("/upload/{id}"), token).await
     }
@@ -322,6 +373,11 @@ impl Plik {
     }
 
     /// Whether an origin is this server's, so that it may see the credentials for it.
+    /// Credentials, if the link is on the server itself.
+    fn authorization(&self, url: &LinkUrl) -> Option<&str> {
+        self.auth.as_ref().filter(|_| self.is_own(url.origin())).map(options::Auth::header)
+    }
+
     fn is_own(&self, origin: &Origin) -> bool {
         let base = self.base.url().origin();
         // What is protected on the way to the server is not sent in the clear elsewhere.
@@ -358,18 +414,5 @@ fn copy(error: &Error) -> Error {
     match error.retry_after() {
         Some(wait) => copy.with_retry_after(wait),
         None => copy,
-    }
-}
-
-/// The MD5 in hexadecimal, computed on another thread while the bytes are on their way.
-fn md5_of(chunks: Vec<Bytes>) -> impl Future<Output = Result<String>> + Send {
-    let task = tokio::task::spawn_blocking(move || {
-        let mut hasher = Md5::new();
-        chunks.iter().for_each(|chunk| hasher.update(chunk));
-        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-    });
-    async {
-        task.await
-            .map_err(|error| Error::new(ErrorKind::Bug, "the MD5 could not be computed").with_source(error))
     }
 }

@@ -27,11 +27,18 @@ pub struct Retry {
     pub base_delay: Duration,
     /// No wait is longer, not even one that the server asks for. Default 5 s.
     pub max_delay: Duration,
+    /// No try begins later than this after the first one. Default none.
+    pub total: Option<Duration>,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { max_retries: 5, base_delay: Duration::from_millis(100), max_delay: Duration::from_secs(5) }
+        Self {
+            max_retries: 5,
+            base_delay: Duration::from_millis(100),
+            max_delay: Duration::from_secs(5),
+            total: None,
+        }
     }
 }
 
@@ -39,6 +46,11 @@ impl Retry {
     /// One try and no more.
     pub fn never() -> Self {
         Self::default().max_retries(0)
+    }
+
+    /// For transfers that must survive a file server that is restarted: 30 tries, 100 ms to 5 s apart, 120 s in all.
+    pub fn resilient() -> Self {
+        Self::default().max_retries(29).total(Duration::from_secs(120))
     }
 
     /// Sets [`max_retries`](Self::max_retries).
@@ -60,6 +72,27 @@ impl Retry {
     pub fn max_delay(mut self, delay: Duration) -> Self {
         self.max_delay = delay;
         self
+    }
+
+    /// Sets [`total`](Self::total).
+    #[must_use]
+    pub fn total(mut self, limit: impl Into<Option<Duration>>) -> Self {
+        self.total = limit.into();
+        self
+    }
+
+    /// Like [`delay`](Self::delay), `elapsed` after the first try began: `None` too where the wait would go beyond
+    /// [`total`](Self::total).
+    pub fn delay_after(
+        &self,
+        elapsed: Duration,
+        n: u32,
+        seed: u64,
+        retry_after: Option<Duration>,
+    ) -> Option<Duration> {
+        let wait = self.delay(n, seed, retry_after)?;
+        let in_time = self.total.is_none_or(|total| elapsed.saturating_add(wait) < total);
+        in_time.then_some(wait)
     }
 
     /// How long to wait before retry `n`, counted from 1; `None` to give up.
@@ -132,6 +165,21 @@ mod tests {
         }
         assert_eq!(retry.delay(6, 0, None), None);
         assert_eq!(Retry::never().delay(1, 0, None), None);
+    }
+
+    #[test]
+    fn the_resilient_schedule_outlasts_half_a_minute_and_ends_within_two() {
+        let retry = Retry::resilient();
+        for seed in 0..200 {
+            let mut elapsed = Duration::ZERO;
+            let mut n = 1;
+            while let Some(wait) = retry.delay_after(elapsed, n, seed, Some(ms(4000))) {
+                elapsed += wait;
+                n += 1;
+            }
+            assert!(n <= 30 && elapsed > ms(50_000) && elapsed < ms(120_000), "{n} tries, {elapsed:?}");
+        }
+        assert_eq!(retry.delay_after(ms(119_000), 20, 0, None), None);
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::error::Result;
 #[derive(Clone, Copy)]
 pub struct PayloadRef<'a> {
     fields: PayloadFields<'a>,
+    /// Whether the bytes are not here: only a bridge can send them.
+    elsewhere: bool,
 }
 
 impl<'a> PayloadRef<'a> {
@@ -77,12 +79,12 @@ impl<'a> PayloadRef<'a> {
     /// As [`Payload::other`].
     pub fn other(type_name: &'a str, dataname: &'a str, bytes: &'a [u8]) -> Result<Self> {
         check(type_name, bytes)?;
-        Ok(Self { fields: PayloadFields::new(dataname, type_name, Data::Bytes(bytes)) })
+        Ok(Self { fields: PayloadFields::new(dataname, type_name, Data::Bytes(bytes)), elsewhere: false })
     }
 
     fn of(payload_type: PayloadType, dataname: &'a str, bytes: &'a [u8]) -> Self {
         let type_name = payload_type.name(Dialect::Camel);
-        Self { fields: PayloadFields::new(dataname, type_name, Data::Bytes(bytes)) }
+        Self { fields: PayloadFields::new(dataname, type_name, Data::Bytes(bytes)), elsewhere: false }
     }
 
     /// Adds metadata, which is written with the payload.
@@ -107,6 +109,17 @@ impl<'a> PayloadRef<'a> {
         self.fields.data.size()
     }
 
+    /// Its length, or more than any threshold where that is not known here.
+    #[cfg(feature = "nats")]
+    pub(crate) fn planned_len(&self) -> u64 {
+        if self.elsewhere { u64::MAX } else { self.len() }
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.elsewhere
+    }
+
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -122,7 +135,7 @@ impl<'a> From<&'a Payload> for PayloadRef<'a> {
     fn from(payload: &'a Payload) -> Self {
         let mut fields = PayloadFields::new(payload.dataname(), payload.type_name(), payload.direct());
         fields.metadata = payload.metadata();
-        Self { fields }
+        Self { fields, elsewhere: payload.source().is_some() }
     }
 }
 
@@ -131,7 +144,7 @@ impl fmt::Debug for PayloadRef<'_> {
         f.debug_struct("PayloadRef")
             .field("dataname", &self.dataname())
             .field("type", &self.type_name())
-            .field("len", &self.len())
+            .field("len", &(!self.elsewhere).then_some(self.len()))
             .field("metadata", &self.fields.metadata)
             .finish_non_exhaustive()
     }

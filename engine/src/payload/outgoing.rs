@@ -10,6 +10,7 @@ use smallvec::{SmallVec, smallvec};
 use super::{PayloadType, dictionary};
 use crate::envelope::{Data, Dialect, Metadata};
 use crate::error::{Error, ErrorKind, Result};
+use crate::link::Source;
 
 /// One payload to send. The bytes are shared, not copied, wherever the value already is bytes.
 ///
@@ -27,7 +28,9 @@ use crate::error::{Error, ErrorKind, Result};
 pub struct Payload {
     dataname: String,
     type_name: Cow<'static, str>,
+    /// The bytes; none as long as they are still where `source` says.
     chunks: SmallVec<[Bytes; 1]>,
+    source: Option<Source>,
     metadata: Option<Metadata>,
 }
 
@@ -132,7 +135,89 @@ impl Payload {
     ) -> Result<Self> {
         let (type_name, bytes) = (type_name.into(), bytes.into());
         check(&type_name, &bytes)?;
-        Ok(Self { dataname: dataname.into(), type_name, chunks: smallvec![bytes], metadata: None })
+        Ok(Self {
+            dataname: dataname.into(),
+            type_name,
+            chunks: smallvec![bytes],
+            source: None,
+            metadata: None,
+        })
+    }
+
+    /// Bytes that are not in memory yet, under any type's name: a file, a reader, a stream.
+    ///
+    /// They are read when the message is sent, by a [`Bridge`](crate::Bridge): into the message where they are few, else
+    /// straight to the file server, with 2 MiB of memory whatever their number. Text is checked on the way, dictionaries and
+    /// JSON tables where they travel inside the message; by link these are passed as they are.
+    ///
+    /// # Errors
+    /// [`InvalidInput`](ErrorKind::InvalidInput) for an empty type, and as [`other`](Self::other) for a source in memory.
+    ///
+    /// # Examples
+    /// ```
+    /// use natsbridge::{Payload, link::Source};
+    ///
+    /// # #[cfg(feature = "nats")]
+    /// let payload = Payload::from_source("video", "day", Source::file("/data/day.mp4"))?;
+    /// # Ok::<(), natsbridge::Error>(())
+    /// ```
+    pub fn from_source(
+        type_name: impl Into<Cow<'static, str>>,
+        dataname: impl Into<String>,
+        source: Source,
+    ) -> Result<Self> {
+        let type_name = type_name.into();
+        if type_name.is_empty() {
+            check(&type_name, &[])?;
+        }
+        let mut payload = Self {
+            dataname: dataname.into(),
+            type_name,
+            chunks: SmallVec::new(),
+            source: None,
+            metadata: None,
+        };
+        match source.memory() {
+            Some(chunks) => payload.set_chunks(chunks.to_vec())?,
+            None => payload.source = Some(source),
+        }
+        Ok(payload)
+    }
+
+    /// The bytes have been read.
+    pub(crate) fn set_chunks(&mut self, chunks: Vec<Bytes>) -> Result<()> {
+        let checked = matches!(
+            PayloadType::from_name(&self.type_name),
+            PayloadType::Text | PayloadType::Dictionary | PayloadType::JsonTable
+        );
+        self.chunks = match chunks.len() {
+            0 | 1 => chunks.into(),
+            _ if checked => smallvec![chunks.concat().into()],
+            _ => chunks.into(),
+        };
+        if checked {
+            check(&self.type_name, self.chunks.first().map_or(&[], |bytes| bytes))?;
+        }
+        self.source = None;
+        Ok(())
+    }
+
+    /// Where its bytes come from, if they are not in memory.
+    pub fn source(&self) -> Option<&Source> {
+        self.source.as_ref()
+    }
+
+    #[cfg(feature = "nats")]
+    pub(crate) fn source_mut(&mut self) -> &mut Option<Source> {
+        &mut self.source
+    }
+
+    /// The number of raw bytes as far as it is known: of a source perhaps not before it has been read.
+    pub fn known_len(&self) -> Option<u64> {
+        match &self.source {
+            Some(source) => source.known_len(),
+            None => Some(self.len()),
+        }
     }
 
     fn of(payload_type: PayloadType, dataname: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
@@ -140,6 +225,7 @@ impl Payload {
             dataname: dataname.into(),
             type_name: Cow::Borrowed(payload_type.name(Dialect::Camel)),
             chunks: smallvec![bytes.into()],
+            source: None,
             metadata: None,
         }
     }
@@ -158,6 +244,7 @@ impl Payload {
             dataname: fields.dataname.to_owned(),
             type_name: Cow::Owned(fields.type_name.to_owned()),
             chunks,
+            source: None,
             metadata: fields.metadata.cloned(),
         }
     }
@@ -181,17 +268,17 @@ impl Payload {
         &self.type_name
     }
 
-    /// The number of raw bytes.
+    /// The number of raw bytes in memory; see [`known_len`](Self::known_len) for those of a source.
     pub fn len(&self) -> u64 {
         self.chunks.iter().map(|chunk| chunk.len() as u64).sum()
     }
 
-    /// Whether there are no bytes.
+    /// Whether there are no bytes in memory.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The raw bytes, in pieces.
+    /// The raw bytes, in pieces; none of a source.
     pub fn chunks(&self) -> &[Bytes] {
         &self.chunks
     }
@@ -247,7 +334,7 @@ impl fmt::Debug for Payload {
         f.debug_struct("Payload")
             .field("dataname", &self.dataname)
             .field("type", &self.type_name)
-            .field("len", &self.len())
+            .field("len", &self.known_len())
             .field("metadata", &self.metadata)
             .finish_non_exhaustive()
     }

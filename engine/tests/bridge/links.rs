@@ -300,11 +300,8 @@ async fn urls_longer_than_the_store_said_undo_the_uploads() {
         ) -> natsbridge::link::BoxFuture<'_, Result<natsbridge::link::Uploaded, Error>> {
             self.0.upload(upload)
         }
-        fn delete<'a>(
-            &'a self,
-            uploaded: &'a natsbridge::link::Uploaded,
-        ) -> natsbridge::link::BoxFuture<'a, Result<(), Error>> {
-            self.0.delete(uploaded)
+        fn delete<'a>(&'a self, handle: &'a str) -> natsbridge::link::BoxFuture<'a, Result<(), Error>> {
+            self.0.delete(handle)
         }
         fn download<'a>(
             &'a self,

@@ -3,13 +3,18 @@
 
 mod allocations;
 mod faults;
+mod hostile;
 mod links;
 mod nats;
+mod proxy;
 mod publisher;
+mod record;
 mod replies;
+mod save;
 mod scripted;
 mod send_receive;
 mod smart;
+mod sources;
 
 use std::time::Duration;
 

@@ -8,10 +8,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{FILESERVER_URL, SmartData};
-use crate::bridge::{connect, receive};
+use crate::bridge::connect;
+use crate::bridge::downloads::Downloads;
 use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::Result;
 use crate::limits::Limits;
+#[cfg(feature = "plik")]
+use crate::link::HttpStore;
 use crate::link::{FetchOptions, HandlerStore, LinkStore, Origin, Policy, Retry};
 use crate::payload::PayloadData;
 
@@ -67,6 +70,7 @@ impl From<&str> for SmartMessage {
 pub struct SmartReceive {
     retry: Retry,
     origins: Vec<String>,
+    policy: Policy,
     handler: Option<HandlerStore>,
     limits: Limits,
 }
@@ -98,6 +102,12 @@ impl SmartReceive {
     /// A place whose links may be fetched, instead of `http://localhost:8080`. May be called several times.
     pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
+        self
+    }
+
+    /// What may be fetched, instead of links of `http://localhost:8080`: origins, domains, anything.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
         self
     }
 
@@ -160,38 +170,33 @@ pub async fn smartreceive(
     options: SmartReceive,
 ) -> Result<ReceivedEnvelope> {
     let origins = match options.origins.as_slice() {
+        [] if !options.policy.is_empty() => Vec::new(),
         [] => vec![Origin::parse(FILESERVER_URL)?],
         origins => origins.iter().map(|origin| Origin::parse(origin)).collect::<Result<_>>()?,
     };
-    let policy = origins.into_iter().fold(Policy::none(), Policy::allow_origin);
+    let policy = origins.into_iter().fold(options.policy, Policy::allow_origin);
     let envelope = Envelope::decode_with(message.into().0, &options.limits)?;
+    #[cfg(feature = "plik")]
+    let plain = Some(connect::over_http(&HttpStore::new(), &policy));
+    #[cfg(not(feature = "plik"))]
+    let plain = None;
+    let fetch = FetchOptions::default().retry(options.retry).total(connect::DOWNLOAD_TIMEOUT);
     let trust = options.handler.is_some();
-    let source = match options.handler {
-        Some(handler) => Some(Arc::new(handler) as Arc<dyn LinkStore>),
-        None => connect::plain_http(&policy),
-    };
-    let mut fetch = FetchOptions::default().retry(options.retry).max_len(options.limits.download_len);
-    fetch.total = Some(connect::DOWNLOAD_TIMEOUT);
-    fetch.seed = uuid::Uuid::new_v4().as_u64_pair().0;
+    let handler = options.handler.map(|handler| Arc::new(handler) as Arc<dyn LinkStore>);
+    let downloads = Downloads::new(policy, plain, fetch, &options.limits).store(handler, trust);
 
     let mut payloads = Vec::with_capacity(envelope.payload_count());
     for view in envelope.payloads() {
-        let data = read(&view, &policy, trust, source.as_deref(), &fetch).await;
+        let data = read(&view, &downloads).await;
         let data = data.and_then(|data| SmartData::from_payload(data.limited(options.limits)));
         payloads.push((view.dataname().to_owned(), data, view.type_name().to_owned()));
     }
     Ok(ReceivedEnvelope { envelope, payloads })
 }
 
-async fn read(
-    view: &PayloadView<'_>,
-    policy: &Policy,
-    trust: bool,
-    source: Option<&dyn LinkStore>,
-    options: &FetchOptions,
-) -> Result<PayloadData> {
+async fn read(view: &PayloadView<'_>, downloads: &Downloads) -> Result<PayloadData> {
     match view.transport() {
-        Some(Transport::Link) => receive::fetch_link(view, policy, trust, source, None, options).await,
+        Some(Transport::Link) => downloads.fetch(view).await,
         _ => view.decode(),
     }
 }

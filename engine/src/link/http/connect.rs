@@ -2,94 +2,128 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::ServerName;
-use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
+use super::dial::{Dialer, System, dial};
+use crate::link::address::Reach;
 use crate::link::origin::{Origin, Scheme};
+use crate::link::tls::{Tls, TlsOptions};
 use crate::{Error, ErrorKind, Result};
 
-/// Makes connections; reads the system's certificates once, when the first `https` origin asks for them.
-#[derive(Clone, Default)]
+/// Makes connections; sets up TLS once, when the first `https` origin asks for it.
+#[derive(Clone)]
 pub(super) struct Connector {
-    tls: OnceCell<TlsConnector>,
+    dialer: Arc<dyn Dialer>,
+    tls: Tls,
+}
+
+impl Default for Connector {
+    fn default() -> Self {
+        Self { dialer: Arc::new(System), tls: Tls::default() }
+    }
 }
 
 impl Connector {
-    /// Connects. Every failure is of kind [`Network`](ErrorKind::Network).
-    pub(super) async fn connect(&self, origin: &Origin, progress: Arc<Progress>) -> Result<Wire> {
+    pub(super) fn set_dialer(&mut self, dialer: Arc<dyn Dialer>) {
+        self.dialer = dialer;
+    }
+
+    pub(super) fn set_tls(&mut self, options: TlsOptions) {
+        self.tls = Tls::new(options);
+    }
+
+    /// Connects to an address within `reach`. A failure is of kind [`Network`](ErrorKind::Network),
+    /// [`LinkRefused`](ErrorKind::LinkRefused) for an address that is not allowed, or [`TlsFailed`](ErrorKind::TlsFailed)
+    /// where the two sides do not accept each other.
+    pub(super) async fn connect(
+        &self,
+        origin: &Origin,
+        reach: Reach,
+        progress: Arc<Progress>,
+    ) -> Result<Wire> {
         let failed = |error: io::Error| {
             Error::new(ErrorKind::Network, format!("cannot connect to {origin}")).with_source(error)
         };
-        let host = origin.host().trim_start_matches('[').trim_end_matches(']');
-        let tcp = TcpStream::connect((host, origin.port())).await.map_err(failed)?;
+        let tcp = dial(&self.dialer, origin, reach).await?;
         // Heads and the end of a body are small; waiting to fill a packet would only add latency.
         tcp.set_nodelay(true).map_err(failed)?;
         let stream = match origin.scheme() {
             Scheme::Http => Stream::Plain(tcp),
-            Scheme::Https => {
-                let name =
-                    ServerName::try_from(host.to_owned()).map_err(|error| failed(io::Error::other(error)))?;
-                let tls = self.tls.get_or_try_init(tls_connector).await?;
-                Stream::Tls(Box::new(tls.connect(name, tcp).await.map_err(failed)?))
-            }
+            Scheme::Https => Stream::Tls(Box::new(self.tls.connect(origin, tcp).await?)),
         };
         Ok(Wire { stream, progress, broken: false })
     }
 }
 
-/// TLS with the system's certificate authorities and the `ring` provider, given explicitly: a default provider may not be
-/// installed in the process, or be another one.
-async fn tls_connector() -> Result<TlsConnector> {
-    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::new(ErrorKind::Network, "cannot set up TLS").with_source(error)
-    };
-    // Reads files.
-    let loaded = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs)
-        .await
-        .map_err(|e| failed(e.into()))?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(loaded.certs);
-    if roots.is_empty() {
-        return Err(failed("this system has no certificate authorities".into()));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.into()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+/// How far a request has come: what its deadlines need to know, and its failure where that is not HTTP's.
+#[derive(Debug)]
+pub(super) struct Progress(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    sending: Sending,
+    source_error: Option<Error>,
 }
 
-/// When the last byte was written, and whether there are more to come: what the deadlines of a request need to know.
-#[derive(Debug)]
-pub(super) struct Progress(Mutex<(Instant, bool)>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Sending {
+    /// When bytes last went out.
+    pub(super) last_write: Instant,
+    /// Whether hyper has taken the whole body.
+    pub(super) body_taken: bool,
+    /// Whether hyper waits for bytes to send, which are not there yet.
+    pub(super) starved: bool,
+}
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Mutex::new((Instant::now(), false)))
+        let sending = Sending { last_write: Instant::now(), body_taken: false, starved: false };
+        Self(Mutex::new(State { sending, source_error: None }))
     }
 
-    /// When bytes last went out, and whether hyper has taken the whole body.
-    pub(super) fn get(&self) -> (Instant, bool) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn get(&self) -> Sending {
+        self.state().sending
     }
 
     pub(super) fn body_taken(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.state().sending.body_taken = true;
+    }
+
+    pub(super) fn starved(&self, starved: bool) {
+        let mut state = self.state();
+        if state.sending.starved && !starved {
+            // The server's time begins anew.
+            state.sending.last_write = Instant::now();
+        }
+        state.sending.starved = starved;
+    }
+
+    /// The next deadline is reckoned from now.
+    pub(super) fn look_again(&self) {
+        self.wrote();
+    }
+
+    /// The bytes to send cannot be read.
+    pub(super) fn source_failed(&self, error: Error) {
+        self.state().source_error = Some(error);
+    }
+
+    pub(super) fn source_error(&self) -> Option<Error> {
+        self.state().source_error.take()
     }
 
     fn wrote(&self) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).0 = Instant::now();
+        self.state().sending.last_write = Instant::now();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,7 +239,10 @@ mod tests {
     async fn an_answer_is_read_although_writing_has_failed() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let origin = Origin::parse(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-        let mut wire = Connector::default().connect(&origin, Arc::new(Progress::new())).await.unwrap();
+        let mut wire = Connector::default()
+            .connect(&origin, Reach::everywhere(), Arc::new(Progress::new()))
+            .await
+            .unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
 
         wire.write_all(b"never read").await.unwrap();

@@ -2,13 +2,12 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,10 +20,14 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::connect::{Connector, Progress};
+use super::connect::{Connector, Progress, Sending};
+use super::dial::Dialer;
 use super::{Direction, HttpTimeouts};
+use crate::link::address::Reach;
 use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
+use crate::link::tap::UploadBody;
+use crate::link::tls::{self, TlsOptions};
 use crate::link::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
 
@@ -44,57 +47,100 @@ impl fmt::Debug for Client {
     }
 }
 
-/// A request to be sent; the body's length is known from its pieces.
+/// A request to be sent.
 pub(in crate::link) struct Request<'a> {
     method: Method,
     url: &'a LinkUrl,
-    headers: Vec<(&'static str, String)>,
-    body: VecDeque<Bytes>,
+    headers: Vec<(Cow<'static, str>, String)>,
+    body: RequestBody,
+    reach: Reach,
+}
+
+/// What a request carries: some bytes, an upload's, and some more. Nothing of it is copied.
+#[derive(Default)]
+pub(in crate::link) struct RequestBody {
+    pub(in crate::link) head: VecDeque<Bytes>,
+    pub(in crate::link) content: Option<UploadBody>,
+    pub(in crate::link) tail: Option<Bytes>,
+}
+
+impl RequestBody {
+    /// Bytes in all, if the content's are known.
+    fn len(&self) -> Option<u64> {
+        let content = self.content.as_ref().map_or(Some(0), UploadBody::len)?;
+        let around = self.head.iter().chain(&self.tail).map(|piece| piece.len() as u64).sum::<u64>();
+        content.checked_add(around)
+    }
+}
+
+impl From<Bytes> for RequestBody {
+    fn from(bytes: Bytes) -> Self {
+        Self { head: VecDeque::from([bytes]), ..Self::default() }
+    }
+}
+
+impl From<UploadBody> for RequestBody {
+    fn from(content: UploadBody) -> Self {
+        Self { content: Some(content), ..Self::default() }
+    }
 }
 
 impl<'a> Request<'a> {
     pub(in crate::link) fn new(method: Method, url: &'a LinkUrl) -> Self {
-        Self { method, url, headers: Vec::new(), body: VecDeque::new() }
+        Self { method, url, headers: Vec::new(), body: RequestBody::default(), reach: Reach::everywhere() }
     }
 
     pub(in crate::link) fn get(url: &'a LinkUrl) -> Self {
         Self::new(Method::GET, url)
     }
 
-    /// Adds a header, if there is a value.
-    pub(in crate::link) fn header(mut self, name: &'static str, value: Option<&str>) -> Self {
-        self.headers.extend(value.map(|value| (name, value.to_owned())));
+    /// Connects only to addresses within `reach`; anywhere unless told.
+    pub(in crate::link) fn within(mut self, reach: Reach) -> Self {
+        self.reach = reach;
         self
     }
 
-    pub(in crate::link) fn body(
-        mut self,
-        content_type: &str,
-        pieces: impl IntoIterator<Item = Bytes>,
-    ) -> Self {
-        self.body.extend(pieces);
+    /// Adds a header, if there is a value.
+    pub(in crate::link) fn header(mut self, name: impl Into<Cow<'static, str>>, value: Option<&str>) -> Self {
+        self.headers.extend(value.map(|value| (name.into(), value.to_owned())));
+        self
+    }
+
+    /// Sets the body: of exact length where that is known, in chunks where it is not.
+    pub(in crate::link) fn body(mut self, content_type: &str, body: impl Into<RequestBody>) -> Self {
+        self.body = body.into();
         self.header("content-type", Some(content_type))
     }
 }
 
 impl Client {
+    pub(in crate::link) fn set_tls(&mut self, options: TlsOptions) {
+        self.connector.set_tls(options);
+    }
+
     pub(in crate::link) fn set_timeouts(&mut self, timeouts: HttpTimeouts) {
         self.timeouts = timeouts;
+    }
+
+    pub(in crate::link) fn set_dialer(&mut self, dialer: Arc<dyn Dialer>) {
+        self.connector.set_dialer(dialer);
     }
 
     /// Sends a request over a new connection and waits for the head of the answer, whatever its status.
     ///
     /// An answer that comes while the body is still being sent ends the sending.
     pub(in crate::link) async fn send(&self, request: Request<'_>, direction: Direction) -> Result<Reply> {
-        let origin = request.url.origin().clone();
+        let (origin, reach) = (request.url.origin().clone(), request.reach);
         let clock = Clock::start(&self.timeouts, origin.clone());
         let progress = Arc::new(Progress::new());
         let request = into_hyper(request, Arc::clone(&progress))?;
 
         let (stage, deadline) = clock.until("connecting", Instant::now(), self.timeouts.connect);
-        let connecting = self.connector.connect(&origin, Arc::clone(&progress));
+        let connecting = self.connector.connect(&origin, reach, Arc::clone(&progress));
         let wire = timeout_at(deadline, connecting).await.map_err(|_| clock.timed_out(stage))??;
-        let failed = |error| exchange_error(&origin, error, direction);
+        // What the caller's own bytes did is told first: it is the cause.
+        let failed =
+            |error| progress.source_error().unwrap_or_else(|| exchange_error(&origin, error, direction));
         let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(failed)?;
         let task = Task(tokio::spawn(async move {
             // Its errors reach the request or the body as well.
@@ -103,7 +149,7 @@ impl Client {
 
         let mut answer = Box::pin(sender.send_request(request));
         let response = loop {
-            let (last_write, body_taken) = progress.get();
+            let before @ Sending { last_write, body_taken, starved } = progress.get();
             let (stage, deadline) = if body_taken {
                 clock.until("waiting for the answer", last_write, self.timeouts.first_byte)
             } else {
@@ -113,25 +159,36 @@ impl Client {
                 biased;
                 outcome = &mut answer => break outcome.map_err(failed)?,
                 () = sleep_until(deadline) => {
-                    // Bytes may have gone out meanwhile: then there is a later deadline.
-                    if progress.get() == (last_write, body_taken) {
+                    // Bytes may have gone out meanwhile: then there is a later deadline. A sender that has nothing to
+                    // send yet is not the server's fault, but the whole transfer's deadline is everybody's.
+                    if clock.is_over() || (progress.get() == before && !starved) {
                         return Err(clock.timed_out(stage));
+                    }
+                    if starved {
+                        progress.look_again();
                     }
                 }
             }
         };
         drop(answer);
-        Ok(Reply { response, direction, idle: self.timeouts.idle, clock, _task: task })
+        Ok(Reply {
+            response,
+            direction,
+            idle: self.timeouts.idle,
+            rate: Rate::new(&self.timeouts),
+            clock,
+            _task: task,
+        })
     }
 }
 
-fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Request<Pieces>> {
+fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Request<Outgoing>> {
     let origin = request.url.origin();
     let host = match origin.port() == origin.scheme().default_port() {
         true => origin.host().to_owned(),
         false => format!("{}:{}", origin.host(), origin.port()),
     };
-    let has_body = !matches!(request.method, Method::GET | Method::DELETE);
+    let has_body = !matches!(request.method, Method::GET | Method::HEAD | Method::DELETE);
     let mut builder = hyper::Request::builder()
         .method(request.method)
         .uri(request.url.path_and_query())
@@ -146,13 +203,13 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
             Error::new(ErrorKind::Misuse, format!("the {name} header has characters that HTTP cannot carry"))
         })?;
         value.set_sensitive(true);
-        builder = builder.header(name, value);
+        builder = builder.header(&*name, value);
     }
-    let remaining = request.body.iter().map(|piece| piece.len() as u64).sum();
-    if has_body {
-        builder = builder.header("content-length", remaining);
+    let remaining = request.body.len();
+    if let (true, Some(len)) = (has_body, remaining) {
+        builder = builder.header("content-length", len);
     }
-    let body = Pieces { pieces: request.body, remaining, progress };
+    let body = Outgoing { body: request.body, remaining, progress };
     body.note_end();
     // A `LinkUrl` has only characters that a request line can carry, so this fails for no URL that was parsed.
     builder
@@ -161,61 +218,97 @@ fn into_hyper(request: Request<'_>, progress: Arc<Progress>) -> Result<hyper::Re
 }
 
 /// A request body: pieces that are handed to the socket as they are, one after the other.
-struct Pieces {
-    pieces: VecDeque<Bytes>,
-    /// The sum of the lengths of `pieces`.
-    remaining: u64,
+struct Outgoing {
+    body: RequestBody,
+    /// Bytes that hyper has not taken yet, if that is known.
+    remaining: Option<u64>,
     progress: Arc<Progress>,
 }
 
-impl Pieces {
-    /// Large pieces are cut, so that each one is taken only when the one before is on its way.
-    const MOST_AT_ONCE: usize = 256 * 1024;
-
+impl Outgoing {
     fn note_end(&self) {
-        if self.remaining == 0 {
+        if self.is_over() {
             self.progress.body_taken();
         }
     }
+
+    fn is_over(&self) -> bool {
+        let body = &self.body;
+        match self.remaining {
+            Some(remaining) => remaining == 0,
+            None => body.head.is_empty() && body.content.is_none() && body.tail.is_none(),
+        }
+    }
+
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes>>> {
+        if let Some(piece) = self.body.head.pop_front() {
+            return Poll::Ready(Some(Ok(piece)));
+        }
+        if let Some(content) = &mut self.body.content {
+            let piece = content.poll_piece(cx);
+            self.progress.starved(piece.is_pending());
+            match ready!(piece) {
+                Some(piece) => return Poll::Ready(Some(piece)),
+                None => self.body.content = None,
+            }
+        }
+        Poll::Ready(self.body.tail.take().map(Ok))
+    }
 }
 
-impl hyper::body::Body for Pieces {
+impl hyper::body::Body for Outgoing {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = SourceFailed;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        while self.pieces.front().is_some_and(Bytes::is_empty) {
-            self.pieces.pop_front();
-        }
-        let Some(mut piece) = self.pieces.pop_front() else {
-            return Poll::Ready(None);
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, SourceFailed>>> {
+        let piece = match ready!(self.poll_piece(cx)) {
+            Some(Ok(piece)) => piece,
+            Some(Err(error)) => {
+                self.progress.source_failed(error);
+                return Poll::Ready(Some(Err(SourceFailed)));
+            }
+            None => {
+                self.note_end();
+                return Poll::Ready(None);
+            }
         };
-        if piece.len() > Self::MOST_AT_ONCE {
-            let rest = piece.split_off(Self::MOST_AT_ONCE);
-            self.pieces.push_front(rest);
+        if let Some(remaining) = &mut self.remaining {
+            *remaining = remaining.saturating_sub(piece.len() as u64);
         }
-        self.remaining -= piece.len() as u64;
         self.note_end();
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.remaining == 0
+        self.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.remaining)
+        self.remaining.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
+
+/// What hyper is told when the bytes to send cannot be read; the error itself is in [`Progress`].
+#[derive(Debug)]
+struct SourceFailed;
+
+impl fmt::Display for SourceFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the bytes to send cannot be read")
+    }
+}
+
+impl StdError for SourceFailed {}
 
 /// An answer whose head has arrived.
 pub(in crate::link) struct Reply {
     response: Response<Incoming>,
     direction: Direction,
     idle: Duration,
+    rate: Rate,
     clock: Clock,
     _task: Task,
 }
@@ -235,10 +328,15 @@ impl Reply {
         self.response.headers().get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()))
     }
 
-    /// The body, to be read as it comes.
-    pub(in crate::link) fn into_download(self) -> Download {
-        let length = self.response.body().size_hint().exact();
-        Download::new(length, self)
+    /// How long the body is, if the head says so.
+    pub(in crate::link) fn body_len(&self) -> Option<u64> {
+        self.response.body().size_hint().exact()
+    }
+
+    /// The body, to be read as it comes; `before` it are so many bytes of the file.
+    pub(in crate::link) fn into_download(self, before: u64) -> Download {
+        let length = self.body_len().and_then(|len| len.checked_add(before));
+        Download::new(length, self).starting_at(before)
     }
 
     /// The whole body, if it is at most `limit` bytes.
@@ -273,8 +371,12 @@ impl Body for Reply {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
         Box::pin(async move {
             loop {
-                let (stage, deadline) =
-                    self.clock.until("waiting for more of the body", Instant::now(), self.idle);
+                // Not asked once the body is whole: that it was slow is nobody's worry then.
+                if !self.response.body().is_end_stream() {
+                    self.rate.check(&self.clock.origin)?;
+                }
+                let began = Instant::now();
+                let (stage, deadline) = self.clock.until("waiting for more of the body", began, self.idle);
                 let frame = timeout_at(deadline, self.response.body_mut().frame())
                     .await
                     .map_err(|_| self.clock.timed_out(stage))?;
@@ -282,13 +384,55 @@ impl Body for Reply {
                     None => return Ok(None),
                     Some(Err(error)) => return Err(body_error(&self.clock.origin, error, self.direction)),
                     Some(Ok(frame)) => match frame.into_data() {
-                        Ok(data) if !data.is_empty() => return Ok(Some(data)),
+                        Ok(data) if !data.is_empty() => {
+                            self.rate.note(data.len(), began.elapsed());
+                            return Ok(Some(data));
+                        }
                         // Trailers, or nothing: neither is the end.
                         _ => {}
                     },
                 }
             }
         })
+    }
+}
+
+/// Whether a body comes fast enough: a server that sends a byte now and then keeps every deadline for silence.
+///
+/// Only time spent waiting for the server counts, so a reader that takes its time is not held against it.
+struct Rate {
+    /// Bytes a second; 0 is any.
+    min: u64,
+    window: Duration,
+    waited: Duration,
+    received: u64,
+}
+
+impl Rate {
+    fn new(timeouts: &HttpTimeouts) -> Self {
+        Self { min: timeouts.min_rate, window: timeouts.rate_window, waited: Duration::ZERO, received: 0 }
+    }
+
+    fn note(&mut self, bytes: usize, waited: Duration) {
+        self.received += bytes as u64;
+        self.waited += waited;
+    }
+
+    /// Judges the window that has ended, if one has.
+    fn check(&mut self, origin: &Origin) -> Result<()> {
+        if self.min == 0 || self.waited < self.window {
+            return Ok(());
+        }
+        let wanted = u128::from(self.min) * self.waited.as_millis() / 1000;
+        if u128::from(self.received) < wanted {
+            let (min, waited, received) = (self.min, self.waited, self.received);
+            return Err(Error::new(
+                ErrorKind::TimedOut,
+                format!("{origin} sends fewer than {min} bytes a second: {received} in {waited:.1?}"),
+            ));
+        }
+        (self.waited, self.received) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 
@@ -327,6 +471,11 @@ impl Clock {
         }
     }
 
+    /// Whether the whole exchange has had its time.
+    fn is_over(&self) -> bool {
+        self.total.is_some_and(|(_, deadline)| deadline <= Instant::now())
+    }
+
     fn timed_out(&self, (stage, limit): Stage) -> Error {
         Error::new(ErrorKind::TimedOut, format!("{stage} took longer than {limit:?}, at {}", self.origin))
     }
@@ -334,6 +483,9 @@ impl Clock {
 
 /// An exchange that ended before the head of an answer.
 fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let (kind, what) = if error.is_parse() {
         (direction.rejected(), "does not answer in valid HTTP")
     } else if error.is_user() {
@@ -346,6 +498,9 @@ fn exchange_error(origin: &Origin, error: hyper::Error, direction: Direction) ->
 
 /// A body that did not reach its end.
 fn body_error(origin: &Origin, error: hyper::Error, direction: Direction) -> Error {
+    if let Some(error) = tls::failure(origin, &error) {
+        return error;
+    }
     let io = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     let (kind, what) = match io {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => {

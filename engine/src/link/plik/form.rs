@@ -11,7 +11,7 @@ const MAX_NAME: usize = 255;
 /// read twice (quotes, control and percent characters), cut to 255 bytes between two characters.
 ///
 /// Raw UTF-8 stays. What leaves no name (`""`, `.`, `..`) becomes `file`.
-pub(super) fn safe_name(name: &str) -> String {
+pub(in crate::link) fn safe_name(name: &str) -> String {
     let base = name.rsplit(['/', '\\']).next().unwrap_or_default();
     let mut safe = String::with_capacity(base.len().min(MAX_NAME));
     for c in base.trim().chars() {
@@ -26,8 +26,8 @@ pub(super) fn safe_name(name: &str) -> String {
     if matches!(safe.as_str(), "" | "." | "..") { "file".to_owned() } else { safe }
 }
 
-/// A multipart form with one file: its content type, and its pieces, of which the file's own are not copied.
-pub(super) fn form(name: &str, chunks: &[Bytes]) -> (String, Vec<Bytes>) {
+/// A multipart form with one file: its content type, and what stands before and behind the file's bytes.
+pub(super) fn form(name: &str) -> (String, Bytes, Bytes) {
     // The standard library's hasher keys are random, so nobody can write a file that contains the next boundary.
     let random = RandomState::new();
     let boundary = format!("natsbridge-{:016x}{:016x}", random.hash_one(1), random.hash_one(2));
@@ -37,11 +37,7 @@ pub(super) fn form(name: &str, chunks: &[Bytes]) -> (String, Vec<Bytes>) {
          Content-Type: application/octet-stream\r\n\r\n"
     );
     let tail = format!("\r\n--{boundary}--\r\n");
-    let mut pieces = Vec::with_capacity(chunks.len() + 2);
-    pieces.push(Bytes::from(head));
-    pieces.extend(chunks.iter().cloned());
-    pieces.push(Bytes::from(tail));
-    (format!("multipart/form-data; boundary={boundary}"), pieces)
+    (format!("multipart/form-data; boundary={boundary}"), head.into(), tail.into())
 }
 
 #[cfg(test)]
@@ -82,14 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn a_form_wraps_the_chunks_without_copying_them() {
-        let chunk = Bytes::from_static(b"hello");
-        let (content_type, pieces) = form("a.txt", &[chunk.clone(), Bytes::new()]);
+    fn a_form_wraps_a_file() {
+        let (content_type, head, tail) = form("a.txt");
         let boundary = content_type.strip_prefix("multipart/form-data; boundary=").unwrap();
-        assert_eq!(pieces[1].as_ptr(), chunk.as_ptr());
-        let text = String::from_utf8(pieces.concat()).unwrap();
+        let text = String::from_utf8([&head[..], b"hello", &tail[..]].concat()).unwrap();
         assert!(text.starts_with(&format!("--{boundary}\r\nContent-Disposition: form-data; ")), "{text}");
         assert!(text.ends_with(&format!("\r\n\r\nhello\r\n--{boundary}--\r\n")), "{text}");
-        assert_ne!(form("a", &[]).0, content_type);
+        assert_ne!(form("a").0, content_type);
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::Plik;
 use super::reply::Base;
+use crate::link::TlsOptions;
 use crate::link::http::{Client, HttpTimeouts};
 use crate::{Error, ErrorKind, Result};
 
@@ -120,6 +121,13 @@ impl Plik {
     #[must_use]
     pub fn timeouts(mut self, timeouts: HttpTimeouts) -> Self {
         self.client.set_timeouts(timeouts);
+        self
+    }
+
+    /// Sets whom to trust, and which client certificate to show, where the server speaks `https`.
+    #[must_use]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.client.set_tls(options);
         self
     }
 

@@ -88,6 +88,18 @@ pub(super) fn added(bytes: &[u8]) -> Result<Added, Nonsense> {
     })
 }
 
+/// Id and name of each file in the description of an upload that is there, or may be.
+pub(super) fn listed(bytes: &[u8]) -> Result<Vec<(String, String)>, Nonsense> {
+    let answer = object(bytes)?;
+    let Some(Value::Array(files)) = answer.get("files") else { return Ok(Vec::new()) };
+    let there = |file: &&Value| !matches!(string(file, "status").as_deref(), Some("removed" | "deleted"));
+    files
+        .iter()
+        .filter(there)
+        .map(|file| Ok((id(file)?, string(file, "fileName").ok_or("there is no fileName")?)))
+        .collect()
+}
+
 /// The download domain in the answer to `/config`.
 pub(super) fn config(bytes: &[u8]) -> Result<Option<Base>, Nonsense> {
     domain(&object(bytes)?)

@@ -1,0 +1,275 @@
+//! Where the links of received messages are fetched from, and what all downloads of a bridge share.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use tokio::time::{Instant, timeout};
+use tracing::Instrument as _;
+
+use super::receive::Saved;
+use crate::envelope::{Content, PayloadView, Sha256Entry, Transport};
+use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
+use crate::link::fetch::collect;
+use crate::link::flight::{Cache, Flights};
+use crate::link::room::Room;
+use crate::link::save::{self, Target};
+use crate::link::transfer::{Source, Transfer};
+use crate::link::{
+    Expected, FetchOptions, Fetched, LinkStore, LinkUrl, PayloadReader, Policy, Progress, Verified,
+};
+use crate::payload::{PayloadData, Verification};
+
+/// The receiving side of links: policy, sources, and what is shared between downloads.
+pub(super) struct Downloads {
+    policy: Policy,
+    /// Whether the store is the caller's own function, which decides itself what it fetches.
+    trust: bool,
+    store: Option<Arc<dyn LinkStore>>,
+    plain: Option<Plain>,
+    options: FetchOptions,
+    save_len: u64,
+    /// Memory, of all downloads together.
+    room: Arc<Room>,
+    flights: Flights,
+    cache: Arc<Cache>,
+    /// When the store last did not say which origins its server announces.
+    silent_since: Mutex<Option<Instant>>,
+}
+
+/// Plain HTTP, for links that are not the store's own.
+pub(super) struct Plain {
+    /// To origins that the receiver named.
+    pub(super) named: Arc<dyn LinkStore>,
+    /// To what is allowed beside them; it connects to addresses that were checked.
+    pub(super) wide: Arc<dyn LinkStore>,
+}
+
+impl Downloads {
+    /// With the limits' sizes, and the bytes that all downloads, and the cache, may hold.
+    pub(super) fn new(policy: Policy, plain: Option<Plain>, options: FetchOptions, limits: &Limits) -> Self {
+        Self {
+            policy,
+            trust: false,
+            store: None,
+            plain,
+            options: options.max_len(limits.download_len),
+            save_len: limits.save_len,
+            room: Arc::new(Room::new(DOWNLOAD_BYTES)),
+            flights: Flights::default(),
+            cache: Arc::new(Cache::new(0)),
+            silent_since: Mutex::new(None),
+        }
+    }
+
+    /// A store, which is trusted to decide itself what it fetches or not.
+    pub(super) fn store(mut self, store: Option<Arc<dyn LinkStore>>, trust: bool) -> Self {
+        (self.store, self.trust) = (store, trust);
+        self
+    }
+
+    /// The bytes of memory that all downloads in progress may hold, and those that the cache may.
+    pub(super) fn memory(mut self, downloads: u64, cache: u64) -> Self {
+        (self.room, self.cache) = (Arc::new(Room::new(downloads)), Arc::new(Cache::new(cache)));
+        self
+    }
+
+    pub(super) fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// The payload of a link in memory, shared with whoever else asks for it just now.
+    pub(super) async fn fetch(&self, view: &PayloadView<'_>) -> Result<PayloadData> {
+        let index = view.index();
+        let fetched = async {
+            let (url, source) = self.source(view).await?;
+            let expected = expected(view);
+            if let Some(fetched) = self.cache.find(&expected) {
+                return Ok(fetched);
+            }
+            let download = || {
+                let transfer = Transfer::new(
+                    Source::Shared(source),
+                    url.clone(),
+                    expected,
+                    self.options(self.options.max_len),
+                );
+                let (room, cache, align) =
+                    (Arc::clone(&self.room), Arc::clone(&self.cache), self.options.align);
+                let download = async move {
+                    let fetched = collect(transfer?, align, Some(&room)).await?;
+                    cache.keep(&fetched);
+                    Ok(fetched)
+                };
+                download.in_current_span()
+            };
+            self.flights.join(&url, &expected, download).await
+        };
+        let fetched = fetched.await.map_err(|error| error.in_payload(index))?;
+        let verification = verification(view, fetched.verified);
+        Ok(PayloadData::new(view.payload_type(), fetched.bytes, announced(view), index)
+            .verified(verification))
+    }
+
+    /// The payload of a link, or of the message itself, in a file.
+    pub(super) async fn save(
+        &self,
+        view: &PayloadView<'_>,
+        target: &Target,
+        watcher: Option<Progress>,
+    ) -> Result<Saved> {
+        let index = view.index();
+        let saved = async {
+            if view.transport() != Some(Transport::Link) {
+                let data = view.decode()?;
+                return save_bytes(data.bytes(), data.verification(), data.size_mismatch(), target).await;
+            }
+            let (url, source) = self.source(view).await?;
+            let expected = expected(view);
+            if let Some(Fetched { bytes, size_mismatch, .. }) = self.cache.find(&expected) {
+                let verification = verification(view, Verified::Digest);
+                let announced = announced(view).filter(|_| size_mismatch);
+                return save_bytes(&bytes, verification, announced, target).await;
+            }
+            let options = self.options(self.save_len).hash(true);
+            let transfer = Transfer::new(Source::Shared(source), url, expected, options)?.watched(watcher);
+            let _place = self.room.enter(Some(save::MEMORY)).await;
+            let (proof, path) = save::save(transfer, target).await?;
+            Ok(Saved {
+                path,
+                len: proof.len,
+                // Asked for above; without it there would be nothing to show.
+                sha256: proof
+                    .sha256
+                    .ok_or_else(|| Error::new(ErrorKind::Bug, "a digest was not computed"))?,
+                verification: verification(view, proof.verified),
+                size_mismatch: announced(view).filter(|_| proof.size_mismatch),
+            })
+        };
+        saved.await.map_err(|error| error.in_payload(index))
+    }
+
+    /// The payload of a link as it comes.
+    pub(super) async fn read(&self, view: &PayloadView<'_>) -> Result<PayloadReader> {
+        let index = view.index();
+        let (url, source) = self.source(view).await.map_err(|error| error.in_payload(index))?;
+        let expected = expected(view);
+        if let Some(fetched) = self.cache.find(&expected) {
+            return Ok(PayloadReader::whole(fetched.bytes, verification(view, fetched.verified), index));
+        }
+        let transfer = Transfer::new(Source::Shared(source), url, expected, self.options(self.save_len));
+        let transfer = transfer.map_err(|error| error.in_payload(index))?;
+        PayloadReader::open(transfer, is_doubtful(view), index).await
+    }
+
+    fn options(&self, max_len: u64) -> FetchOptions {
+        self.options.max_len(max_len).seed(uuid::Uuid::new_v4().as_u64_pair().0)
+    }
+
+    /// Policy first: what fetches a link, if it may be fetched.
+    ///
+    /// The store's own links go to the store, all others over plain HTTP. A store that names no origins cannot tell its
+    /// own, and gets all that the receiver named.
+    async fn source(&self, view: &PayloadView<'_>) -> Result<(LinkUrl, Arc<dyn LinkStore>)> {
+        let Content::Link(text) = view.content()? else {
+            return Err(Error::new(ErrorKind::Bug, "a link that is none"));
+        };
+        let url = LinkUrl::parse(&text)?;
+        let store = self.store.as_ref().filter(|store| store.can_download());
+        if self.trust
+            && let Some(store) = &self.store
+        {
+            return Ok((url, Arc::clone(store)));
+        }
+        let own = match &self.store {
+            Some(store) => {
+                let origins = store.origins();
+                let named = origins.is_empty() && self.policy.allows(url.origin());
+                named || origins.contains(url.origin()) || self.announces(store, &url).await
+            }
+            None => false,
+        };
+        let plain = self.plain.as_ref();
+        let source = match (own, store) {
+            (true, Some(store)) => Some(store),
+            (true, None) => plain.map(|plain| &plain.named),
+            (false, _) => match self.policy.check(&url)? {
+                reach if reach.is_everywhere() => plain.map(|plain| &plain.named),
+                _ => plain.map(|plain| &plain.wide),
+            },
+        };
+        match source {
+            Some(source) => Ok((url, Arc::clone(source))),
+            None => {
+                let what = "this build cannot fetch such links: it lacks the feature `plik`";
+                Err(Error::new(ErrorKind::Misuse, what))
+            }
+        }
+    }
+
+    /// Whether the store's server says that its files are found there: that is as good as its own address.
+    async fn announces(&self, store: &Arc<dyn LinkStore>, url: &LinkUrl) -> bool {
+        let silent = || self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if silent().is_some_and(|since| since.elapsed() < ASK_AGAIN) {
+            return false;
+        }
+        match timeout(ASK_TIMEOUT, store.announced_origins()).await {
+            Ok(Ok(origins)) => origins.contains(url.origin()),
+            _ => {
+                *silent() = Some(Instant::now());
+                false
+            }
+        }
+    }
+}
+
+/// How many bytes of memory the downloads in progress may hold together unless the caller says otherwise.
+pub(super) const DOWNLOAD_BYTES: u64 = 64 * 1024 * 1024;
+
+/// How long a file server may take to say what its download domain is.
+const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a server that did not say is left alone: links of elsewhere must not wait for it each time.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+async fn save_bytes(
+    bytes: &Bytes,
+    verification: Verification,
+    size_mismatch: Option<u64>,
+    target: &Target,
+) -> Result<Saved> {
+    let path = save::save_bytes(bytes, target).await?;
+    let (bytes, len) = (bytes.clone(), bytes.len() as u64);
+    let sha256 =
+        tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(|error| {
+            Error::new(ErrorKind::Bug, "the digest of a payload could not be computed").with_source(error)
+        })?;
+    Ok(Saved { path, len, sha256, verification, size_mismatch })
+}
+
+fn verification(view: &PayloadView<'_>, verified: Verified) -> Verification {
+    if is_doubtful(view) { Verification::Unverified } else { verified.into() }
+}
+
+/// What stands in a digest's place and is none makes the whole claim doubtful (SPEC `VER-5`).
+fn is_doubtful(view: &PayloadView<'_>) -> bool {
+    view.metadata().sha256() == Some(Sha256Entry::Unusable)
+}
+
+fn announced(view: &PayloadView<'_>) -> Option<u64> {
+    view.size().filter(|&size| size != 0)
+}
+
+/// What the message says about the bytes behind a link.
+fn expected(view: &PayloadView<'_>) -> Expected {
+    let mut expected = Expected::nothing();
+    if let Some(size) = view.size() {
+        expected = expected.size(size);
+    }
+    match view.metadata().sha256() {
+        Some(Sha256Entry::Digest(sha256)) => expected.sha256(sha256),
+        Some(Sha256Entry::Unusable) | None => expected,
+    }
+}
