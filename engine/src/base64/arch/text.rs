@@ -381,9 +381,10 @@ mod avx512 {
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
     fn matches(text: &[u8; PIECE], piece: &[u8; PIECE], mask: u32) -> bool {
-        // SAFETY: both are 32 readable bytes; the loads want no alignment.
-        let (text, piece) =
-            unsafe { (_mm256_loadu_si256(text.as_ptr().cast()), _mm256_loadu_si256(piece.as_ptr().cast())) };
+        // SAFETY: the text is 32 readable bytes; the load wants no alignment.
+        let text = unsafe { _mm256_loadu_si256(text.as_ptr().cast()) };
+        // SAFETY: so is the piece.
+        let piece = unsafe { _mm256_loadu_si256(piece.as_ptr().cast()) };
         _mm256_mask_cmpneq_epi8_mask(mask, text, piece) == 0
     }
 
