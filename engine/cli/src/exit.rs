@@ -97,6 +97,18 @@ impl Failure {
         }
     }
 
+    /// Says of an engine error about a file that could not be written that it is one.
+    pub(crate) fn into_output(self) -> Self {
+        let Self::Engine { error, .. } = &self else { return self };
+        match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+            Some(source) if error.kind() == ErrorKind::SaveFailed => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                Self::output(error.explanation().to_owned(), source)
+            }
+            _ => self,
+        }
+    }
+
     /// Whether a file could not be written because of its name: the next one may well be.
     pub(crate) fn is_about_a_name(&self) -> bool {
         use io::ErrorKind as Kind;
@@ -153,6 +165,7 @@ pub(crate) fn kind_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::TimedOut | ErrorKind::NoReply => code::TIMEOUT,
         ErrorKind::DigestMismatch | ErrorKind::LinkTruncated | ErrorKind::LinkTooLong => code::INTEGRITY,
+        ErrorKind::SaveFailed => code::OUTPUT,
         // The engine blames the calling program; here that is this program, and the user can but slow the flow down.
         ErrorKind::SlowConsumer => code::BROKER,
         _ => match kind.fault() {

@@ -14,6 +14,8 @@ use uuid::Uuid;
 use super::downloads::Plain;
 use super::downloads::{DOWNLOAD_BYTES, Downloads};
 use super::events::Events;
+use super::heavy::Heavy;
+use super::log_limit::LogLimit;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::buffers::BufferPool;
@@ -194,6 +196,14 @@ impl BridgeBuilder {
         self
     }
 
+    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its
+    /// own options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.plain = self.plain.tls(options);
+        self
+    }
+
     /// How many bytes of memory the downloads in progress may hold together; others wait. Default 64 MiB (chosen). A
     /// payload that is larger than all of it is fetched alone. What a caller keeps of what was fetched does not count.
     pub fn download_bytes(mut self, bytes: u64) -> Self {
@@ -205,14 +215,6 @@ impl BridgeBuilder {
     /// once. Default 0: nothing.
     pub fn download_cache(mut self, bytes: u64) -> Self {
         self.download_cache = bytes;
-        self
-    }
-
-    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its own
-    /// options. Default: the system's authorities, and no certificate.
-    #[cfg(feature = "plik")]
-    pub fn tls(mut self, options: TlsOptions) -> Self {
-        self.plain = self.plain.tls(options);
         self
     }
 
@@ -360,6 +362,8 @@ impl BridgeBuilder {
                 store: self.store,
                 downloads,
                 limits: self.limits,
+                heavy: Heavy::new(self.limits.concurrent_decodes),
+                broken: LogLimit::default(),
                 dialect: self.dialect,
                 threshold: self.threshold,
                 sender_name: self.sender_name,

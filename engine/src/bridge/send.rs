@@ -105,6 +105,7 @@ pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: De
         subject::check_publish(&draft.reply_to)?;
     }
     let headers = headers(inner, &draft)?;
+    Outgoing::new(inner, &draft).check_limits(inner)?;
     // A deadline too far for the clock is none.
     let deadline = draft.deadline.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
     within(deadline, sources::settle(inner, &mut draft, &headers)).await??;

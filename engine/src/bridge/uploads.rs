@@ -139,7 +139,12 @@ impl Uploads {
         let (ledger, events) = (Arc::clone(&self.ledger), self.events.clone());
         cleanup::spawn(async move {
             let deleted = delete_unwanted(&*store, &ledger).await;
-            events.count_undeleted(ledger.unwanted().len() as u64);
+            let left = ledger.unwanted().len() as u64;
+            if left > 0 {
+                let error = deleted.as_ref().err().map(tracing::field::display);
+                tracing::warn!(error, left, "uploads of a message that was not sent could not be deleted");
+                events.count_undeleted(left);
+            }
             deleted
         })
     }
