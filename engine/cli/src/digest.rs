@@ -7,7 +7,12 @@ use sha2::{Digest, Sha256};
 pub(crate) fn sha256<'a>(pieces: impl IntoIterator<Item = &'a Bytes>) -> String {
     let mut hasher = Sha256::new();
     pieces.into_iter().for_each(|piece| hasher.update(piece));
-    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hasher.finalize().into())
+}
+
+/// A digest in lower-case hexadecimal digits.
+pub(crate) fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

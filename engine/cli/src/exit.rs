@@ -11,7 +11,7 @@ use crate::output::visible;
 /// The exit codes; `--help` documents them (see [`EXIT_CODES`]).
 pub(crate) mod code {
     pub(crate) const OK: u8 = 0;
-    /// `doctor` only.
+    /// `doctor` and `gc` only.
     pub(crate) const WARNING: u8 = 1;
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const BROKER: u8 = 3;
@@ -30,7 +30,7 @@ pub(crate) mod code {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  doctor: works, with warnings
+    1  doctor: works, with warnings; gc: uploads of another file server are left
     2  wrong arguments, or input that cannot be sent
     3  NATS server: unreachable, refuses, lost, or slower than its messages
     4  file server, or the network on the way to it
@@ -97,6 +97,18 @@ impl Failure {
         }
     }
 
+    /// Says of an engine error about a file that could not be written that it is one.
+    pub(crate) fn into_output(self) -> Self {
+        let Self::Engine { error, .. } = &self else { return self };
+        match error.source().and_then(|source| source.downcast_ref::<io::Error>()) {
+            Some(source) if error.kind() == ErrorKind::SaveFailed => {
+                let source = io::Error::new(source.kind(), source.to_string());
+                Self::output(error.explanation().to_owned(), source)
+            }
+            _ => self,
+        }
+    }
+
     /// Whether a file could not be written because of its name: the next one may well be.
     pub(crate) fn is_about_a_name(&self) -> bool {
         use io::ErrorKind as Kind;
@@ -153,6 +165,7 @@ pub(crate) fn kind_code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::TimedOut | ErrorKind::NoReply => code::TIMEOUT,
         ErrorKind::DigestMismatch | ErrorKind::LinkTruncated | ErrorKind::LinkTooLong => code::INTEGRITY,
+        ErrorKind::SaveFailed => code::OUTPUT,
         // The engine blames the calling program; here that is this program, and the user can but slow the flow down.
         ErrorKind::SlowConsumer => code::BROKER,
         _ => match kind.fault() {

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use natsbridge::ReceivedPayload;
+use natsbridge::bridge::Saved;
+use natsbridge::link::Progress;
+
 use crate::exit::Failure;
 use crate::output::blocking;
 use crate::safe_name::numbered;
@@ -56,6 +60,26 @@ impl Folder {
                 Err(error) => return Err(failed(error)),
             }
         }
+    }
+
+    /// Saves a payload under such a name as it is fetched, without holding it in memory.
+    pub(crate) async fn save_payload(
+        &self,
+        name: &str,
+        payload: &ReceivedPayload<'_>,
+        progress: Progress,
+    ) -> natsbridge::Result<Saved> {
+        let first = {
+            let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            next.get(name).copied().unwrap_or_else(|| self.free_number(name))
+        };
+        let (folder, other) = (self.path.clone(), name.to_owned());
+        let path = |number| self.path.join(numbered(name, number));
+        payload
+            .save(path(first))
+            .or_else(move |n| folder.join(numbered(&other, first + n)))
+            .progress(progress)
+            .await
     }
 
     /// A number that is free, found in few steps: among the files of earlier runs there may be very many.

@@ -14,14 +14,23 @@ pub(crate) struct Bar(ProgressBar);
 impl Bar {
     /// A bar, and what feeds it.
     pub(crate) fn sending() -> (Self, Progress) {
+        Self::new("sending")
+    }
+
+    /// The same for what is fetched.
+    pub(crate) fn receiving() -> (Self, Progress) {
+        Self::new("receiving")
+    }
+
+    fn new(what: &'static str) -> (Self, Progress) {
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
         let shown = is_terminal(Stream::Stderr);
-        let (own, template) =
-            (bar.clone(), "sending {bytes} of {total_bytes} {wide_bar} {bytes_per_sec} {eta}");
+        let own = bar.clone();
+        let known = format!("{what} {{bytes}} of {{total_bytes}} {{wide_bar}} {{bytes_per_sec}} {{eta}}");
+        let unknown = format!("{what} {{bytes}} {{bytes_per_sec}}");
         let progress = Progress::callback(move |report| {
             if shown && own.is_hidden() && report.total.unwrap_or(report.bytes) >= WORTH_SHOWING {
-                let template =
-                    if report.total.is_some() { template } else { "sending {bytes} {bytes_per_sec}" };
+                let template = if report.total.is_some() { &known } else { &unknown };
                 if let Ok(style) = ProgressStyle::with_template(template) {
                     own.set_style(style);
                 }

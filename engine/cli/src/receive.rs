@@ -20,8 +20,8 @@ const WATCH: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: &ReceiveArgs) -> Result<u8, Failure> {
     let reporter = reporter(&args.reception)?;
-    let mut builder = builder(&args.reception);
-    if let Some(store) = compose::plik(args.fileserver.url(), None)? {
+    let mut builder = builder(&args.reception).tls(compose::tls(&args.fileserver)?);
+    if let Some(store) = compose::plik(&args.fileserver, None)? {
         builder = builder.store(store);
     }
     let bridge = connect(connection, builder).await?;
@@ -41,11 +41,9 @@ pub(crate) fn reporter(args: &ReceptionArgs) -> Result<Reporter, Failure> {
 /// A bridge that receives as the command line says.
 pub(crate) fn builder(args: &ReceptionArgs) -> BridgeBuilder {
     let mut builder = Bridge::builder().download_timeout(args.download_timeout);
-    for origin in &args.allow_origin {
-        builder = builder.allow_origin(origin.clone());
-    }
+    builder = builder.policy(args.policy());
     match args.max_download {
-        Some(bytes) => builder.limits(Limits::default().download_len(bytes)),
+        Some(bytes) => builder.limits(Limits::default().download_len(bytes).save_len(bytes)),
         None => builder,
     }
 }

@@ -2,16 +2,19 @@
 
 use std::fmt::Write as _;
 
-use natsbridge::{Dialect, Envelope, Message, PayloadData, PayloadType, ReceivedPayload, Verification};
+use natsbridge::{
+    Dialect, Envelope, Message, PayloadData, PayloadType, ReceivedPayload, Transport, Verification,
+};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::digest::sha256;
+use crate::digest::{hex, sha256};
 use crate::exit::{Failure, chain, kind_code};
 use crate::folder::Folder;
 use crate::output::{alarming, bold, bytes, json, note, visible, write};
 use crate::preview::{Preview, preview};
+use crate::progress::Bar;
 use crate::safe_name::{safe_name, with_extension};
 
 /// How to show messages, and where payloads go.
@@ -56,6 +59,11 @@ impl Reporter {
 
     /// Fetches, checks and saves; the bytes are let go of before the next payload.
     async fn payload(&self, payload: &ReceivedPayload<'_>) -> Result<Result<Arrived, Failure>, Failure> {
+        if let Some(folder) = &self.folder
+            && is_bytes(payload)
+        {
+            return self.save(folder, payload).await;
+        }
         let data = match payload.fetch().await {
             Ok(data) => data,
             Err(error) => return Ok(Err(error.into())),
@@ -66,7 +74,7 @@ impl Reporter {
         };
         let path = match &self.folder {
             Some(folder) => {
-                let name = file_name(payload.dataname(), payload.index(), &data);
+                let name = file_name(payload.dataname(), payload.index(), extension(&data));
                 match folder.save(&name, data.bytes()) {
                     Ok(path) => Some(path.display().to_string()),
                     // Only this payload fails.
@@ -85,6 +93,44 @@ impl Reporter {
             preview,
         }))
     }
+
+    /// Saves what there is nothing to show of on its way, whatever its size.
+    async fn save(
+        &self,
+        folder: &Folder,
+        payload: &ReceivedPayload<'_>,
+    ) -> Result<Result<Arrived, Failure>, Failure> {
+        let name = file_name(payload.dataname(), payload.index(), "");
+        let (bar, progress) = Bar::receiving();
+        let saved = folder.save_payload(&name, payload, progress).await;
+        drop(bar);
+        let saved = match saved {
+            Ok(saved) => saved,
+            Err(error) => {
+                let failure = Failure::from(error).into_output();
+                // Only this payload fails, unless nothing can be saved at all.
+                let fatal = matches!(failure, Failure::Output { .. }) && !failure.is_about_a_name();
+                return if fatal { Err(failure) } else { Ok(Err(failure)) };
+            }
+        };
+        Ok(Ok(Arrived {
+            size: saved.len,
+            sha256: hex(&saved.sha256),
+            verification: verification(saved.verification),
+            size_mismatch: saved.size_mismatch,
+            path: Some(saved.path.display().to_string()),
+            preview: Preview::Bytes,
+        }))
+    }
+}
+
+/// Whether a payload comes by link and nothing of it is shown.
+fn is_bytes(payload: &ReceivedPayload<'_>) -> bool {
+    payload.transport() == Some(Transport::Link)
+        && !matches!(
+            payload.payload_type(),
+            PayloadType::Text | PayloadType::Dictionary | PayloadType::JsonTable | PayloadType::Table
+        )
 }
 
 /// A payload that is whole and valid.
@@ -97,16 +143,19 @@ struct Arrived {
     preview: Preview,
 }
 
+fn file_name(dataname: &str, index: usize, extension: &str) -> String {
+    with_extension(safe_name(dataname, &format!("payload-{index}")), extension)
+}
+
 /// Types that people cannot tell by the name get an extension.
-fn file_name(dataname: &str, index: usize, data: &PayloadData) -> String {
-    let extension = match data.payload_type() {
+fn extension(data: &PayloadData) -> &'static str {
+    match data.payload_type() {
         PayloadType::Text => "txt",
         PayloadType::Dictionary | PayloadType::JsonTable => "json",
         PayloadType::Table if data.is_json_rows() => "json",
         PayloadType::Table => "arrows",
         _ => "",
-    };
-    with_extension(safe_name(dataname, &format!("payload-{index}")), extension)
+    }
 }
 
 pub(crate) fn verification(verification: Verification) -> &'static str {

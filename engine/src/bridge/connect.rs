@@ -14,6 +14,8 @@ use uuid::Uuid;
 use super::downloads::Plain;
 use super::downloads::{DOWNLOAD_BYTES, Downloads};
 use super::events::Events;
+use super::heavy::Heavy;
+use super::log_limit::LogLimit;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::buffers::BufferPool;
@@ -21,7 +23,7 @@ use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::link::upload::UploadOptions;
-use crate::link::{Budget, FetchOptions, LinkStore, Origin, Policy, Retry};
+use crate::link::{Budget, CleanupRecord, FetchOptions, LinkStore, Origin, Policy, Retry, cleanup};
 #[cfg(feature = "plik")]
 use crate::link::{HttpStore, HttpTimeouts, TlsOptions};
 
@@ -194,6 +196,14 @@ impl BridgeBuilder {
         self
     }
 
+    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its
+    /// own options. Default: the system's authorities, and no certificate.
+    #[cfg(feature = "plik")]
+    pub fn tls(mut self, options: TlsOptions) -> Self {
+        self.plain = self.plain.tls(options);
+        self
+    }
+
     /// How many bytes of memory the downloads in progress may hold together; others wait. Default 64 MiB (chosen). A
     /// payload that is larger than all of it is fetched alone. What a caller keeps of what was fetched does not count.
     pub fn download_bytes(mut self, bytes: u64) -> Self {
@@ -205,14 +215,6 @@ impl BridgeBuilder {
     /// once. Default 0: nothing.
     pub fn download_cache(mut self, bytes: u64) -> Self {
         self.download_cache = bytes;
-        self
-    }
-
-    /// Whom to trust, and which client certificate to show, in downloads from other places than the store, which has its own
-    /// options. Default: the system's authorities, and no certificate.
-    #[cfg(feature = "plik")]
-    pub fn tls(mut self, options: TlsOptions) -> Self {
-        self.plain = self.plain.tls(options);
         self
     }
 
@@ -241,6 +243,14 @@ impl BridgeBuilder {
     /// in memory before: 2 MiB at most each. Others wait for their turn. Default 16 and 64 MiB (chosen).
     pub fn upload_budget(mut self, count: usize, bytes: u64) -> Self {
         self.uploads.budget = Arc::new(Budget::new(count, bytes));
+        self
+    }
+
+    /// Where uploads are written down before their bytes go out, so that what a killed sender leaves behind can be deleted;
+    /// see [`CleanupRecord`]. What an earlier run of this sender has left in a file is deleted now, in the background.
+    /// Default: nowhere.
+    pub fn upload_record(mut self, record: CleanupRecord) -> Self {
+        self.uploads.record = Some(Arc::new(record));
         self
     }
 
@@ -327,6 +337,9 @@ impl BridgeBuilder {
     }
 
     fn build(self, client: async_nats::Client, owns_client: bool) -> Bridge {
+        if let (Some(record), Some(store)) = (self.uploads.record.clone(), self.store.clone()) {
+            cleanup::spawn(async move { record.take_up(&*store).await });
+        }
         let fetch = FetchOptions {
             retry: self.retry,
             refuse_unverified: self.refuse_unverified,
@@ -349,6 +362,8 @@ impl BridgeBuilder {
                 store: self.store,
                 downloads,
                 limits: self.limits,
+                heavy: Heavy::new(self.limits.concurrent_decodes),
+                broken: LogLimit::default(),
                 dialect: self.dialect,
                 threshold: self.threshold,
                 sender_name: self.sender_name,

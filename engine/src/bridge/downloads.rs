@@ -17,7 +17,9 @@ use crate::link::flight::{Cache, Flights};
 use crate::link::room::Room;
 use crate::link::save::{self, Target};
 use crate::link::transfer::{Source, Transfer};
-use crate::link::{Expected, FetchOptions, Fetched, LinkStore, LinkUrl, PayloadReader, Policy, Verified};
+use crate::link::{
+    Expected, FetchOptions, Fetched, LinkStore, LinkUrl, PayloadReader, Policy, Progress, Verified,
+};
 use crate::payload::{PayloadData, Verification};
 
 /// The receiving side of links: policy, sources, and what is shared between downloads.
@@ -112,7 +114,12 @@ impl Downloads {
     }
 
     /// The payload of a link, or of the message itself, in a file.
-    pub(super) async fn save(&self, view: &PayloadView<'_>, target: &Target) -> Result<Saved> {
+    pub(super) async fn save(
+        &self,
+        view: &PayloadView<'_>,
+        target: &Target,
+        watcher: Option<Progress>,
+    ) -> Result<Saved> {
         let index = view.index();
         let saved = async {
             if view.transport() != Some(Transport::Link) {
@@ -127,10 +134,11 @@ impl Downloads {
                 return save_bytes(&bytes, verification, announced, target).await;
             }
             let options = self.options(self.save_len).hash(true);
-            let transfer = Transfer::new(Source::Shared(source), url, expected, options)?;
+            let transfer = Transfer::new(Source::Shared(source), url, expected, options)?.watched(watcher);
             let _place = self.room.enter(Some(save::MEMORY)).await;
-            let proof = save::save(transfer, target).await?;
+            let (proof, path) = save::save(transfer, target).await?;
             Ok(Saved {
+                path,
                 len: proof.len,
                 // Asked for above; without it there would be nothing to show.
                 sha256: proof
@@ -232,13 +240,13 @@ async fn save_bytes(
     size_mismatch: Option<u64>,
     target: &Target,
 ) -> Result<Saved> {
-    save::save_bytes(bytes, target).await?;
+    let path = save::save_bytes(bytes, target).await?;
     let (bytes, len) = (bytes.clone(), bytes.len() as u64);
     let sha256 =
         tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(|error| {
             Error::new(ErrorKind::Bug, "the digest of a payload could not be computed").with_source(error)
         })?;
-    Ok(Saved { len, sha256, verification, size_mismatch })
+    Ok(Saved { path, len, sha256, verification, size_mismatch })
 }
 
 fn verification(view: &PayloadView<'_>, verified: Verified) -> Verification {

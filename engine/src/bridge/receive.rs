@@ -5,7 +5,9 @@ use std::future::{Future, IntoFuture};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -17,11 +19,12 @@ use super::confirm::Confirmation;
 use super::downloads::Downloads;
 use super::events::Operation;
 use super::outgoing::POOLED_LEN;
-use super::{Bridge, Inner, confirm, subject};
+use super::totals::Totals;
+use super::{Bridge, Inner, confirm, heavy, subject};
 use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
-use crate::link::save::Target;
-use crate::link::{BoxFuture, PayloadReader};
+use crate::link::save::{Taken, Target};
+use crate::link::{BoxFuture, PayloadReader, Progress};
 use crate::payload::{PayloadData, Verification};
 
 impl Bridge {
@@ -148,6 +151,7 @@ pub struct Message {
     subject: async_nats::Subject,
     reply: Option<async_nats::Subject>,
     headers: Option<HeaderMap>,
+    totals: Totals,
 }
 
 /// Reads a message, and decodes the payloads of a large one on the way, into a buffer that they have for themselves.
@@ -176,11 +180,20 @@ impl Message {
                     len = envelope.as_bytes().len()
                 )
                 .in_scope(|| tracing::trace!("envelope read"));
-                Ok(Self { bridge: bridge.clone(), envelope, subject, reply, headers })
+                Ok(Self {
+                    bridge: bridge.clone(),
+                    envelope,
+                    subject,
+                    reply,
+                    headers,
+                    totals: Totals::default(),
+                })
             }
             Err(error) => {
                 let error = error.on_subject(subject.as_str());
-                tracing::warn!(%error, "received something that is not an envelope");
+                if let Some(suppressed) = bridge.inner.broken.pass(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "received something that is not an envelope");
+                }
                 Err(error)
             }
         }
@@ -285,25 +298,36 @@ impl<'m> ReceivedPayload<'m> {
     /// hold up its runtime for large payloads moves the call to a blocking thread.
     ///
     /// # Errors
-    /// Those of [`PayloadView::decode`]; for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
+    /// Those of [`PayloadView::decode`]; [`LimitExceeded`](ErrorKind::LimitExceeded) above
+    /// [`Limits::download_total`](crate::Limits::download_total); for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
     /// names what would allow it) and of [`fetch`](crate::link::fetch()).
     pub async fn fetch(&self) -> Result<PayloadData> {
         let (envelope, payload) = (&self.message.envelope, self.view.index());
         match self.view.transport() {
             // Boxed, so that asking for a payload inside the message does not carry room for a download.
-            Some(Transport::Link) => {
-                Box::pin(self.downloads().fetch(&self.view).instrument(self.span())).await
-            }
+            Some(Transport::Link) => Box::pin(self.fetch_link().instrument(self.span())).await,
             _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
                 .in_scope(|| self.view.decode()),
         }
+        .map(|data| data.limited(self.message.bridge.inner.limits))
+    }
+
+    async fn fetch_link(&self) -> Result<PayloadData> {
+        let (message, index) = (self.message, self.view.index());
+        let (count, limit) = (message.payload_count(), message.bridge.inner.limits.download_total);
+        let claim = |len| message.totals.claim(index, count, len, limit);
+        // What the message says is held against the limit before anything is fetched, and what came afterwards.
+        claim(self.view.size().unwrap_or(0))?;
+        let fetched = self.downloads().fetch(&self.view).await;
+        claim(fetched.as_ref().map_or(0, |data| data.bytes().len() as u64))?;
+        fetched
     }
 
     /// Saves the payload as a file, whatever its size: whole and verified, or not at all.
     ///
     /// The bytes go into a temporary file in the same folder, which has no name where the system can do without, and are
     /// put in place only when their length and digest are right; an existing file is replaced then, unless
-    /// [`keep_existing`](SavePayload::keep_existing) is set. On failure nothing is left behind, nor when the future is
+    /// [`keep_existing`](SavePayload::keep_existing) or [`or_else`](SavePayload::or_else) is set. On failure nothing is left behind, nor when the future is
     /// dropped; what a killed process leaves is removed when the next one saves into that folder. A future that is dropped
     /// at the very end may have put the whole file in place.
     ///
@@ -321,7 +345,11 @@ impl<'m> ReceivedPayload<'m> {
     /// # Ok(()) }
     /// ```
     pub fn save(&self, path: impl Into<PathBuf>) -> SavePayload<'m> {
-        SavePayload { payload: *self, target: Target { path: path.into(), keep: false } }
+        SavePayload {
+            payload: *self,
+            target: Target { path: path.into(), taken: Taken::Replace },
+            progress: None,
+        }
     }
 
     /// The payload as an `AsyncRead`, which hands out bytes as they come. **Only its end is a verdict**: see
@@ -379,10 +407,14 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The dictionary as the caller's type; see [`PayloadData::json`].
     ///
+    /// From 128 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::json`].
-    pub async fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        self.fetch().await?.json()
+    pub async fn json<T: DeserializeOwned + Send + 'static>(&self) -> Result<T> {
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::JSON_LEN, PayloadData::json).await
     }
 
     /// The dictionary as a value of any shape.
@@ -395,11 +427,15 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The table's record batches; see [`PayloadData::table`].
     ///
+    /// From 1 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::table`].
     #[cfg(feature = "table")]
     pub async fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
-        self.fetch().await?.record_batches()
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::TABLE_LEN, PayloadData::record_batches).await
     }
 }
 
@@ -422,13 +458,27 @@ impl fmt::Debug for ReceivedPayload<'_> {
 pub struct SavePayload<'m> {
     payload: ReceivedPayload<'m>,
     target: Target,
+    progress: Option<Progress>,
 }
 
 impl SavePayload<'_> {
     /// Fails with [`SaveFailed`](ErrorKind::SaveFailed) if the file is there already when the download is complete, and
     /// leaves that file alone. Default: it is replaced.
     pub fn keep_existing(mut self) -> Self {
-        self.target.keep = true;
+        self.target.taken = Taken::Fail;
+        self
+    }
+
+    /// Reports how far a download has come. What is in the message itself is there already and not reported.
+    pub fn progress(mut self, progress: Progress) -> Self {
+        self.progress = Some(progress);
+        self
+    }
+
+    /// Takes another path, in the same folder, if the file is there already when the download is complete: `next` is asked
+    /// for one with 1, 2 and so on until there is none of that name. [`Saved::path`] says which it was.
+    pub fn or_else(mut self, next: impl Fn(u64) -> PathBuf + Send + Sync + 'static) -> Self {
+        self.target.taken = Taken::Next(Arc::new(next));
         self
     }
 }
@@ -438,15 +488,20 @@ impl<'m> IntoFuture for SavePayload<'m> {
     type IntoFuture = BoxFuture<'m, Result<Saved>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { payload, target } = self;
+        let Self { payload, target, progress } = self;
         let span = payload.span();
-        Box::pin(async move { payload.downloads().save(&payload.view, &target).await }.instrument(span))
+        Box::pin(
+            async move { payload.downloads().save(&payload.view, &target, progress).await }.instrument(span),
+        )
     }
 }
 
 impl fmt::Debug for SavePayload<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SavePayload").field("payload", &self.payload).field("target", &self.target).finish()
+        f.debug_struct("SavePayload")
+            .field("payload", &self.payload)
+            .field("path", &self.target.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -454,6 +509,8 @@ impl fmt::Debug for SavePayload<'_> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Saved {
+    /// Where it is.
+    pub path: PathBuf,
     /// Bytes.
     pub len: u64,
     /// The SHA-256 of them.

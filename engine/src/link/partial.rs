@@ -64,10 +64,10 @@ impl Partial {
     }
 
     /// Makes everything in it durable and gives it its name: all at once, in place of what had that name before, or, with
-    /// `keep`, only if nothing has.
+    /// `keep`, only if nothing has. Where that fails it may be given another.
     ///
     /// A link at `target` is replaced, or in the way, itself; what it points to is left alone.
-    pub(crate) fn publish(mut self, target: &Path, keep: bool) -> io::Result<()> {
+    pub(crate) fn publish(&mut self, target: &Path, keep: bool) -> io::Result<()> {
         self.file.sync_all()?;
         if keep {
             self.link(target)?
@@ -98,8 +98,8 @@ impl Partial {
 
     /// Takes the name from whatever has it.
     fn replace(&mut self, target: &Path) -> io::Result<()> {
-        let name = match self.name.take() {
-            Some(name) => name,
+        let name = match &self.name {
+            Some(name) => name.clone(),
             // Only a file with a name can take another's.
             None => loop {
                 let name = next_name(&self.folder);
@@ -110,9 +110,10 @@ impl Partial {
                 }
             },
         };
-        fs::rename(&name, target).inspect_err(|_| {
-            let _ = fs::remove_file(&name);
-        })
+        self.name = Some(name.clone());
+        fs::rename(&name, target)?;
+        self.name = None;
+        Ok(())
     }
 }
 
@@ -264,16 +265,16 @@ mod tests {
     fn a_finished_file_replaces_another_or_leaves_it_alone() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("a");
-        for (number, partial) in both(dir.path(), b"new").into_iter().enumerate() {
+        for (number, mut partial) in both(dir.path(), b"new").into_iter().enumerate() {
             fs::write(&target, "old").unwrap();
             partial.publish(&target, false).unwrap();
             assert_eq!(fs::read_to_string(&target).unwrap(), "new", "{number}");
         }
-        for partial in both(dir.path(), b"newer") {
+        for mut partial in both(dir.path(), b"newer") {
             let error = partial.publish(&target, true).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         }
-        for (number, partial) in both(dir.path(), b"newest").into_iter().enumerate() {
+        for (number, mut partial) in both(dir.path(), b"newest").into_iter().enumerate() {
             partial.publish(&dir.path().join(number.to_string()), true).unwrap();
         }
         assert_eq!(names(dir.path()), ["0", "1", "a"]);
@@ -286,10 +287,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("taken")).unwrap();
         for keep in [false, true] {
-            for partial in both(dir.path(), b"x") {
+            for mut partial in both(dir.path(), b"x") {
                 partial.publish(&dir.path().join("taken"), keep).unwrap_err();
             }
-            for partial in both(dir.path(), b"x") {
+            for mut partial in both(dir.path(), b"x") {
                 partial.publish(&dir.path().join("no/such/folder"), keep).unwrap_err();
             }
         }
@@ -322,10 +323,10 @@ mod tests {
         let (victim, link) = (dir.path().join("victim"), dir.path().join("link"));
         fs::write(&victim, "safe").unwrap();
         std::os::unix::fs::symlink(&victim, &link).unwrap();
-        for partial in both(dir.path(), b"new") {
+        for mut partial in both(dir.path(), b"new") {
             assert!(partial.publish(&link, true).is_err());
         }
-        for partial in both(dir.path(), b"new") {
+        for mut partial in both(dir.path(), b"new") {
             partial.publish(&link, false).unwrap();
         }
         assert_eq!(fs::read_to_string(&victim).unwrap(), "safe");

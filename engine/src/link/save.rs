@@ -19,30 +19,57 @@ const PIECE: usize = 512 * 1024;
 /// What a saved download holds at most, connection included.
 pub(crate) const MEMORY: u64 = 2 * PIECE as u64;
 
-/// Where to save, and whether a file that is there already stays.
-#[derive(Debug, Clone)]
+/// Where to save, and what if there is a file already.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) path: PathBuf,
-    pub(crate) keep: bool,
+    pub(crate) taken: Taken,
+}
+
+/// What to do where the path is taken.
+#[derive(Clone)]
+pub(crate) enum Taken {
+    Replace,
+    Fail,
+    /// Ask for other paths, with 1, 2 and so on, until one is free.
+    Next(Arc<dyn Fn(u64) -> PathBuf + Send + Sync>),
+}
+
+impl Target {
+    /// Puts the file in its place, which is returned. Blocks.
+    fn take(self, mut partial: Partial) -> io::Result<PathBuf> {
+        let Taken::Next(next) = self.taken else {
+            partial.publish(&self.path, matches!(self.taken, Taken::Fail))?;
+            return Ok(self.path);
+        };
+        let mut path = self.path;
+        for number in 1.. {
+            match partial.publish(&path, true) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => path = next(number),
+                outcome => return outcome.map(|()| path),
+            }
+        }
+        // After 2^64 of them.
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
 }
 
 /// Saves a download. Nothing is at the path before the verdict, and nothing is left behind without one.
-pub(crate) async fn save(mut transfer: Transfer<'_>, target: &Target) -> Result<Proof> {
+pub(crate) async fn save(mut transfer: Transfer<'_>, target: &Target) -> Result<(Proof, PathBuf)> {
     let mut writer = Writer::create(target).await?;
     loop {
         match transfer.next().await? {
             Step::Start { .. } => writer.restart().await?,
             Step::Chunk(chunk) => writer.write(&chunk).await?,
             Step::End(proof) => {
-                writer.publish(target).await?;
-                return Ok(proof);
+                return Ok((proof, writer.publish(target).await?));
             }
         }
     }
 }
 
 /// Saves bytes that are there already, in the same manner.
-pub(crate) async fn save_bytes(bytes: &[u8], target: &Target) -> Result<()> {
+pub(crate) async fn save_bytes(bytes: &[u8], target: &Target) -> Result<PathBuf> {
     let mut writer = Writer::create(target).await?;
     writer.write(bytes).await?;
     writer.publish(target).await
@@ -123,14 +150,13 @@ impl Writer {
         .await
     }
 
-    async fn publish(mut self, target: &Target) -> Result<()> {
+    async fn publish(mut self, target: &Target) -> Result<PathBuf> {
         if !self.piece.is_empty() {
             self.flush().await?;
         }
         self.written().await?;
         let (partial, target) = (self.partial, target.clone());
-        blocking("put the file of a payload in its place", move || partial.publish(&target.path, target.keep))
-            .await
+        blocking("put the file of a payload in its place", move || target.take(partial)).await
     }
 }
 

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::fetch::{Expected, FetchOptions, Verified};
+use super::progress::{Part, Progress};
 use super::store::{Download, LinkStore};
 use super::url::LinkUrl;
 use crate::{Error, ErrorKind, Result};
@@ -47,6 +48,9 @@ pub(crate) struct Transfer<'a> {
     handed: u64,
     /// The digest of those bytes, where a pass repeats them.
     prefix: Option<[u8; 32]>,
+    watcher: Option<Progress>,
+    /// What it is told of this transfer.
+    part: Option<Part>,
 }
 
 pub(crate) enum Source<'a> {
@@ -120,6 +124,8 @@ impl<'a> Transfer<'a> {
             received: 0,
             handed: 0,
             prefix: None,
+            watcher: None,
+            part: None,
         })
     }
 
@@ -127,6 +133,12 @@ impl<'a> Transfer<'a> {
     /// after the bytes that were handed on before, once it has proved that it begins with the same.
     pub(crate) fn streaming(mut self) -> Self {
         self.streams = true;
+        self
+    }
+
+    /// Tells somebody how far it has come.
+    pub(crate) fn watched(mut self, watcher: Option<Progress>) -> Self {
+        self.watcher = watcher;
         self
     }
 
@@ -223,6 +235,10 @@ impl<'a> Transfer<'a> {
         let hashes = self.options.hash || self.expected.sha256.is_some() || self.streams;
         self.hasher = hashes.then(Sha256::new);
         (self.received, self.resumed) = (0, false);
+        match &self.part {
+            Some(part) => part.restart(),
+            None => self.part = self.watcher.take().map(|watcher| watcher.part(self.total())),
+        }
     }
 
     /// Takes the next piece of the body.
@@ -233,6 +249,9 @@ impl<'a> Transfer<'a> {
             if outcome.is_err() {
                 // What is whole and wrong has no rest that could make it right.
                 self.validator = None;
+            }
+            if let (Ok(_), Some(part)) = (&outcome, &self.part) {
+                part.finished();
             }
             return outcome.map(|proof| Some(Step::End(proof)));
         };
@@ -268,6 +287,9 @@ impl<'a> Transfer<'a> {
             hasher.update(bytes);
         }
         self.received += bytes.len() as u64;
+        if let Some(part) = &self.part {
+            part.add(bytes.len() as u64);
+        }
     }
 
     /// Whether this pass began with the bytes that were handed on.

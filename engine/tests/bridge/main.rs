@@ -3,11 +3,14 @@
 
 mod allocations;
 mod faults;
+mod hostile;
 mod links;
 mod nats;
 mod proxy;
 mod publisher;
+mod record;
 mod replies;
+mod save;
 mod scripted;
 mod send_receive;
 mod smart;

@@ -38,9 +38,9 @@ impl Connector {
         self.tls = Tls::new(options);
     }
 
-    /// Connects to an address within `reach`. A failure is of kind [`Network`](ErrorKind::Network), or
-    /// [`TlsFailed`](ErrorKind::TlsFailed) where the two sides do not accept each other, but for an address that is not
-    /// allowed.
+    /// Connects to an address within `reach`. A failure is of kind [`Network`](ErrorKind::Network),
+    /// [`LinkRefused`](ErrorKind::LinkRefused) for an address that is not allowed, or [`TlsFailed`](ErrorKind::TlsFailed)
+    /// where the two sides do not accept each other.
     pub(super) async fn connect(
         &self,
         origin: &Origin,
