@@ -23,4 +23,5 @@ case "${1:-}" in
 esac
 
 ensure_nats_server
-cargo test --quiet --locked -p natsbridge --all-features --test faults -- "$extent" "$@"
+# The whole workspace, so that nothing is built again with other features than the tests have.
+cargo test --quiet --locked --workspace --test faults -- "$extent" "$@"
