@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them all: test.sh [--quick]
 #
-# A fresh machine needs Rust, a C compiler, Python 3.11 and Node 20; everything else is installed below .cache/ and
+# A fresh machine needs Rust, a C and a C++ compiler, Python 3.11 and Node 20; everything else is installed below .cache/ and
 # in conformance/ports/javascript. --quick leaves out the lints, the demo and the live matrix of all ports.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -51,6 +51,7 @@ if command -v julia >/dev/null; then
 else
     echo "=== the Julia port: NOT RUN, no julia on the PATH"
 fi
+step "the fuzz targets, 5 s each" scripts/fuzz-smoke.sh 5
 step "the benchmark gate" scripts/bench-gate.sh
 step "what the benchmark gate finds" scripts/bench-gate-test.sh
 if ! $quick; then

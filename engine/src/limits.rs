@@ -124,6 +124,27 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// No limit but those of the format and of the machine: for what comes from nobody else.
+    pub fn none() -> Self {
+        Self {
+            message_len: usize::MAX,
+            payload_count: usize::MAX,
+            name_len: usize::MAX,
+            metadata_len: usize::MAX,
+            payload_len: u64::MAX,
+            download_len: u64::MAX,
+            download_total: u64::MAX,
+            save_len: u64::MAX,
+            json_len: u64::MAX,
+            json_depth: MAX_DEPTH,
+            table_len: u64::MAX,
+            table_rows: u64::MAX,
+            table_columns: usize::MAX,
+            table_buffers: u64::MAX,
+            concurrent_decodes: usize::MAX,
+        }
+    }
+
     /// A message of up to so many bytes cannot hold a name, metadata or payload that is too long.
     pub(crate) fn shortest(&self) -> usize {
         let payload_len = usize::try_from(self.payload_len).unwrap_or(usize::MAX);

@@ -1,3 +1,3 @@
-//! See `natsbridge_fuzz::TARGETS`.
+//! See `natsbridge_fuzz::targets`.
 #![no_main]
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| natsbridge_fuzz::run("envelope_structured", bytes));

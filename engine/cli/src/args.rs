@@ -53,6 +53,9 @@ pub(crate) enum Command {
     /// Check the NATS server and the file server, and show their limits.
     #[command(after_help = EXIT_CODES)]
     Doctor(DoctorArgs),
+    /// Delete what senders that were killed have left on the file server, by the records that they kept.
+    #[command(after_help = EXIT_CODES)]
+    Gc(GcArgs),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -127,6 +130,26 @@ pub(crate) struct DoctorArgs {
     /// The dialect to compute the largest payload for.
     #[arg(long, value_enum, default_value_t = DialectArg::Camel)]
     pub(crate) dialect: DialectArg,
+}
+
+#[derive(Args)]
+pub(crate) struct GcArgs {
+    /// A record of uploads in a file, as --upload-record keeps it. May be given several times. One whose sender lives
+    /// is left alone.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Vec<PathBuf>,
+    /// A record of uploads in a NATS key-value bucket.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bucket: Option<String>,
+    #[command(flatten)]
+    pub(crate) fileserver: FileServerArgs,
+    /// Leave alone what is younger than this, such as 30s or 5m; in a bucket, the uploads of senders that were heard of
+    /// within this time, two minutes at least.
+    #[arg(long, value_name = "TIME", default_value = "1m", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+    /// Print one line of JSON for each record.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Reads the command line, or ends the program saying why it cannot be read.

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use bytes::Bytes;
-use natsbridge::link::{self, Lifetime, Plik};
+use natsbridge::bridge::BridgeBuilder;
+use natsbridge::link::{self, CleanupRecord, Lifetime, Plik, TlsOptions};
 use natsbridge::{ErrorKind, Payload, PayloadType};
 use serde_json::Value;
 
@@ -141,9 +142,12 @@ pub(crate) fn json_or_text(text: &str) -> Value {
 }
 
 /// The file server that large payloads go to, and that links may be fetched from.
-pub(crate) fn plik(url: Option<&str>, upload: Option<&UploadArgs>) -> Result<Option<Plik>, Failure> {
-    let Some(url) = url else { return Ok(None) };
-    let mut plik = Plik::new(url)?;
+pub(crate) fn plik(
+    fileserver: &FileServerArgs,
+    upload: Option<&UploadArgs>,
+) -> Result<Option<Plik>, Failure> {
+    let Some(url) = fileserver.url() else { return Ok(None) };
+    let mut plik = Plik::new(url)?.tls(tls(fileserver)?);
     if let Some(upload) = upload {
         if upload.one_shot {
             plik = plik.lifetime(Lifetime::OneShot);
@@ -164,7 +168,29 @@ pub(crate) fn upload_store(
     fileserver: &FileServerArgs,
     upload: &UploadArgs,
 ) -> Result<Option<Plik>, Failure> {
-    if message.no_links { Ok(None) } else { plik(fileserver.url(), Some(upload)) }
+    if message.no_links { Ok(None) } else { plik(fileserver, Some(upload)) }
+}
+
+/// Whom `https` file servers have to be certified by, and the certificate that they are shown.
+pub(crate) fn tls(fileserver: &FileServerArgs) -> Result<TlsOptions, Failure> {
+    blocking(|| {
+        let mut tls = TlsOptions::new();
+        if let Some(path) = &fileserver.fileserver_ca {
+            tls = tls.root_certificate_file(path)?;
+        }
+        if let (Some(chain), Some(key)) = (&fileserver.fileserver_cert, &fileserver.fileserver_key) {
+            tls = tls.client_certificate_files(chain, key)?;
+        }
+        Ok(tls)
+    })
+}
+
+/// The bridge with its record of uploads, if there is to be one.
+pub(crate) fn recorded(builder: BridgeBuilder, upload: &UploadArgs) -> Result<BridgeBuilder, Failure> {
+    match &upload.upload_record {
+        Some(path) => Ok(builder.upload_record(blocking(|| CleanupRecord::file(path))?)),
+        None => Ok(builder),
+    }
 }
 
 /// What the option has to do with a message that does not fit.

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use natsbridge::link::{HttpStore, HttpTimeouts, LinkStore, LinkUrl};
+use natsbridge::link::{HttpStore, HttpTimeouts, LinkStore, LinkUrl, TlsOptions};
 use natsbridge::{Bridge, Data, Dialect, Error, ErrorKind, MessageFields, PayloadFields, encoded_len};
 use serde_json::Value;
 
@@ -50,11 +50,12 @@ impl Findings {
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: &DoctorArgs) -> Result<u8, Failure> {
     // A wrong URL is no finding about the servers.
-    compose::plik(args.fileserver.url(), None)?;
+    compose::plik(&args.fileserver, None)?;
+    let tls = compose::tls(&args.fileserver)?;
     let mut findings = Findings::default();
     nats(connection, args, &mut findings).await?;
     match args.fileserver.url() {
-        Some(url) => file_server(url, args.timeout, &mut findings).await?,
+        Some(url) => file_server(url, &tls, args.timeout, &mut findings).await?,
         None => {
             let text = "none named; payloads that do not fit the message cannot be sent (--fileserver URL)";
             findings.add(Outcome::Ok, "file server", text)?;
@@ -160,9 +161,14 @@ fn largest_direct(dialect: Dialect, broker_url: &str, max_payload: usize) -> Opt
     Some(fitting)
 }
 
-async fn file_server(url: &str, timeout: Duration, findings: &mut Findings) -> Result<(), Failure> {
+async fn file_server(
+    url: &str,
+    tls: &TlsOptions,
+    timeout: Duration,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
     let fail = Outcome::Fail(code::FILE_SERVER);
-    let version = match within(timeout, get(url, "/version", timeout)).await {
+    let version = match within(timeout, get(url, "/version", tls, timeout)).await {
         Ok(version) => version,
         Err(error) if error.kind() == ErrorKind::InvalidPayload => {
             return Err(Failure::Usage(format!("--fileserver: {}", error.explanation())));
@@ -174,7 +180,7 @@ async fn file_server(url: &str, timeout: Duration, findings: &mut Findings) -> R
     };
     let text = format!("Plik version {}", version["version"].as_str().unwrap_or("unknown"));
     findings.add(Outcome::Ok, "file server", &text)?;
-    let config = match within(timeout, get(url, "/config", timeout)).await {
+    let config = match within(timeout, get(url, "/config", tls, timeout)).await {
         Ok(config) => config,
         Err(error) => {
             let text = format!("{}; the limits of the server are unknown", chain(&error));
@@ -206,10 +212,11 @@ fn lifetime(config: &Value, findings: &mut Findings) -> Result<(), Failure> {
 }
 
 /// A JSON page of the file server.
-async fn get(base: &str, path: &str, timeout: Duration) -> natsbridge::Result<Value> {
+async fn get(base: &str, path: &str, tls: &TlsOptions, timeout: Duration) -> natsbridge::Result<Value> {
     const MAX_PAGE: usize = 1024 * 1024;
     let url = LinkUrl::parse(&format!("{}{path}", base.trim_end_matches('/')))?;
-    let store = HttpStore::new().timeouts(HttpTimeouts::default().connect(timeout).first_byte(timeout));
+    let timeouts = HttpTimeouts::default().connect(timeout).first_byte(timeout);
+    let store = HttpStore::new().timeouts(timeouts).tls(tls.clone());
     let mut download = store.download(&url).await?;
     let mut page = Vec::new();
     while let Some(chunk) = download.chunk().await? {

@@ -11,7 +11,7 @@ use crate::output::visible;
 /// The exit codes; `--help` documents them (see [`EXIT_CODES`]).
 pub(crate) mod code {
     pub(crate) const OK: u8 = 0;
-    /// `doctor` only.
+    /// `doctor` and `gc` only.
     pub(crate) const WARNING: u8 = 1;
     pub(crate) const USAGE: u8 = 2;
     pub(crate) const BROKER: u8 = 3;
@@ -30,7 +30,7 @@ pub(crate) mod code {
 pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
-    1  doctor: works, with warnings
+    1  doctor: works, with warnings; gc: uploads of another file server are left
     2  wrong arguments, or input that cannot be sent
     3  NATS server: unreachable, refuses, lost, or slower than its messages
     4  file server, or the network on the way to it

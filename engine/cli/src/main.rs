@@ -8,6 +8,7 @@ mod doctor;
 mod exit;
 mod fileserver;
 mod folder;
+mod gc;
 mod grid;
 mod inspect;
 mod logs;
@@ -94,6 +95,7 @@ async fn dispatch(connection: ConnectionArgs, command: Command) -> Result<u8, Fa
         Command::Request(args) => request::run(&connection, &args).await,
         Command::Inspect(args) => inspect::run(&args),
         Command::Doctor(args) => doctor::run(&connection, &args).await,
+        Command::Gc(args) => gc::run(&connection, &args).await,
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "natsbridge", &mut script);

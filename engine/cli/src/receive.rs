@@ -20,8 +20,8 @@ const WATCH: Duration = Duration::from_millis(500);
 
 pub(crate) async fn run(connection: &ConnectionArgs, args: &ReceiveArgs) -> Result<u8, Failure> {
     let reporter = reporter(&args.reception)?;
-    let mut builder = builder(&args.reception);
-    if let Some(store) = compose::plik(args.fileserver.url(), None)? {
+    let mut builder = builder(&args.reception).tls(compose::tls(&args.fileserver)?);
+    if let Some(store) = compose::plik(&args.fileserver, None)? {
         builder = builder.store(store);
     }
     let bridge = connect(connection, builder).await?;

@@ -10,10 +10,10 @@ use crate::receive;
 pub(crate) async fn run(connection: &ConnectionArgs, args: &RequestArgs) -> Result<u8, Failure> {
     let payloads = compose::payloads(&args.message)?;
     let reporter = receive::reporter(&args.reception)?;
-    let mut builder = receive::builder(&args.reception);
+    let mut builder = receive::builder(&args.reception).tls(compose::tls(&args.fileserver)?);
     // Links in the reply may come from there even where the request itself has to be direct.
     if let Some(store) = compose::upload_store(&args.message, &args.fileserver, &args.upload)? {
-        builder = builder.store(store);
+        builder = compose::recorded(builder.store(store), &args.upload)?;
     } else if let Some(url) = args.fileserver.url() {
         builder = builder.allow_origin(natsbridge::link::LinkUrl::parse(url)?.origin().clone());
     }

@@ -17,7 +17,7 @@ pub(crate) async fn run(connection: &ConnectionArgs, args: &SendArgs) -> Result<
     let payloads = compose::payloads(&args.message)?;
     let mut builder = Bridge::builder();
     if let Some(store) = compose::upload_store(&args.message, &args.fileserver, &args.upload)? {
-        builder = builder.store(store);
+        builder = compose::recorded(builder.store(store), &args.upload)?;
     }
     let bridge = connect(connection, builder).await?;
     let (bar, progress) = Bar::sending();

@@ -14,6 +14,8 @@ use uuid::Uuid;
 use super::downloads::Plain;
 use super::downloads::{DOWNLOAD_BYTES, Downloads};
 use super::events::Events;
+use super::heavy::Heavy;
+use super::log_limit::LogLimit;
 use super::receipt::Delivery;
 use super::{Bridge, Inner};
 use crate::buffers::BufferPool;
@@ -21,7 +23,7 @@ use crate::envelope::Dialect;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::link::upload::UploadOptions;
-use crate::link::{Budget, FetchOptions, LinkStore, Origin, Policy, Retry};
+use crate::link::{Budget, CleanupRecord, FetchOptions, LinkStore, Origin, Policy, Retry, cleanup};
 #[cfg(feature = "plik")]
 use crate::link::{HttpStore, HttpTimeouts, TlsOptions};
 
@@ -244,6 +246,14 @@ impl BridgeBuilder {
         self
     }
 
+    /// Where uploads are written down before their bytes go out, so that what a killed sender leaves behind can be deleted;
+    /// see [`CleanupRecord`]. What an earlier run of this sender has left in a file is deleted now, in the background.
+    /// Default: nowhere.
+    pub fn upload_record(mut self, record: CleanupRecord) -> Self {
+        self.uploads.record = Some(Arc::new(record));
+        self
+    }
+
     /// How many bytes of buffers the bridge holds on to, to use them again for messages to come. Default 16 MiB (chosen: a
     /// dozen messages of a stock server's largest size each way); they are allocated as they are needed. With 0 every
     /// message gets memory of its own, which for half a megabyte costs more than all that is done with it.
@@ -327,6 +337,9 @@ impl BridgeBuilder {
     }
 
     fn build(self, client: async_nats::Client, owns_client: bool) -> Bridge {
+        if let (Some(record), Some(store)) = (self.uploads.record.clone(), self.store.clone()) {
+            cleanup::spawn(async move { record.take_up(&*store).await });
+        }
         let fetch = FetchOptions {
             retry: self.retry,
             refuse_unverified: self.refuse_unverified,
@@ -349,6 +362,8 @@ impl BridgeBuilder {
                 store: self.store,
                 downloads,
                 limits: self.limits,
+                heavy: Heavy::new(self.limits.concurrent_decodes),
+                broken: LogLimit::default(),
                 dialect: self.dialect,
                 threshold: self.threshold,
                 sender_name: self.sender_name,

@@ -11,16 +11,20 @@ mod connect;
 mod downloads;
 mod draft;
 mod events;
+mod heavy;
 mod ids;
+mod log_limit;
 mod outgoing;
 mod publisher;
 mod receipt;
 mod receive;
 mod request;
 mod send;
+mod sender_limits;
 mod smart;
 mod sources;
 mod subject;
+mod totals;
 mod uploads;
 
 use std::fmt;
@@ -86,6 +90,9 @@ pub(crate) struct Inner {
     store: Option<Arc<dyn LinkStore>>,
     downloads: Downloads,
     limits: Limits,
+    heavy: heavy::Heavy,
+    /// Complaints about messages that are none.
+    broken: log_limit::LogLimit,
     dialect: Dialect,
     threshold: Option<u64>,
     sender_name: String,

@@ -11,7 +11,7 @@ use super::draft::Draft;
 use super::ids::Id;
 use super::receipt::SentPayload;
 use super::uploads::link_metadata;
-use super::{Inner, subject};
+use super::{Inner, sender_limits, subject};
 use crate::base64;
 use crate::envelope::{
     Data, Dialect, MessageFields, Metadata, PayloadFields, Transport, encode, encoded_len, payload_entry_len,
@@ -73,20 +73,7 @@ pub(super) const MAX_ESCAPED: usize = 6;
 
 /// An upper bound of the length of a message without payloads and headers, found without reading its strings.
 pub(super) fn max_len(fields: &MessageFields<'_>) -> usize {
-    let strings = [
-        fields.correlation_id,
-        fields.msg_id,
-        fields.timestamp,
-        fields.send_to,
-        fields.msg_purpose,
-        fields.sender_name,
-        fields.sender_id,
-        fields.receiver_name,
-        fields.receiver_id,
-        fields.reply_to,
-        fields.reply_to_msg_id,
-        fields.broker_url,
-    ];
+    let strings = fields.strings();
     let strings: usize = strings.iter().map(|text| text.len()).sum();
     let metadata = fields.metadata.map_or(0, Metadata::encoded_len);
     MESSAGE_FRAME.saturating_add(strings.saturating_mul(MAX_ESCAPED)).saturating_add(metadata)
@@ -172,6 +159,15 @@ impl<'a> Outgoing<'a> {
         fields.id = self.ids[index].as_str();
         fields.metadata = metadata;
         fields
+    }
+
+    /// Refuses what a receiver with the bridge's own limits would refuse.
+    pub(super) fn check_limits(&self, inner: &Inner) -> Result<()> {
+        let entries = (0..self.payloads.len()).map(|index| {
+            let payload = &self.payloads[index];
+            self.entry(index, payload.direct(), payload.metadata())
+        });
+        sender_limits::check(&self.fields(), entries, &inner.limits)
     }
 
     /// The transport of every payload; an empty list where all are direct.

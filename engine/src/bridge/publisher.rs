@@ -14,7 +14,7 @@ use super::ids::{Id, Ids};
 use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_len, message_fields};
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
-use super::{Bridge, subject};
+use super::{Bridge, sender_limits, subject};
 use crate::buffers::OwnBuffers;
 use crate::envelope::{Dialect, PayloadFields, encode};
 use crate::error::{Error, ErrorKind, Result};
@@ -322,6 +322,14 @@ impl Publisher {
         };
         let entries = payloads.iter().map(|payload| (payload.planned_len(), payload.fields()));
         let len = add_max_lens(self.base_len.checked_add(id_len)?, self.threshold, entries)?;
+        if len > self.bridge.inner.limits.shortest()
+            || payloads.len() > self.bridge.inner.limits.payload_count
+        {
+            // A shorter message has nothing in it that is too long; who sends one of these the ordinary way is told what.
+            let fields = message_fields(&self.bridge.inner, &self.draft, correlation_id.as_str(), "", "");
+            let entries = payloads.iter().map(PayloadRef::fields);
+            sender_limits::check(&fields, entries, &self.bridge.inner.limits).ok()?;
+        }
         (len <= self.bridge.max_payload().unwrap_or(usize::MAX)).then_some(len)
     }
 

@@ -48,7 +48,7 @@ impl Receipt {
     /// Reads the message the first time it is called.
     pub fn envelope(&self) -> &Envelope {
         self.envelope.get_or_init(|| {
-            let limits = crate::Limits::default().message_len(usize::MAX).payload_count(usize::MAX);
+            let limits = crate::Limits::none();
             // What this crate has just written it reads: a round trip that its tests hold it to.
             Envelope::decode_with(self.body.clone(), &limits)
                 .unwrap_or_else(|error| unreachable_envelope(&error))

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -18,7 +19,8 @@ use super::confirm::Confirmation;
 use super::downloads::Downloads;
 use super::events::Operation;
 use super::outgoing::POOLED_LEN;
-use super::{Bridge, Inner, confirm, subject};
+use super::totals::Totals;
+use super::{Bridge, Inner, confirm, heavy, subject};
 use crate::envelope::{Envelope, PayloadView, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::save::{Taken, Target};
@@ -149,6 +151,7 @@ pub struct Message {
     subject: async_nats::Subject,
     reply: Option<async_nats::Subject>,
     headers: Option<HeaderMap>,
+    totals: Totals,
 }
 
 /// Reads a message, and decodes the payloads of a large one on the way, into a buffer that they have for themselves.
@@ -177,11 +180,20 @@ impl Message {
                     len = envelope.as_bytes().len()
                 )
                 .in_scope(|| tracing::trace!("envelope read"));
-                Ok(Self { bridge: bridge.clone(), envelope, subject, reply, headers })
+                Ok(Self {
+                    bridge: bridge.clone(),
+                    envelope,
+                    subject,
+                    reply,
+                    headers,
+                    totals: Totals::default(),
+                })
             }
             Err(error) => {
                 let error = error.on_subject(subject.as_str());
-                tracing::warn!(%error, "received something that is not an envelope");
+                if let Some(suppressed) = bridge.inner.broken.pass(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "received something that is not an envelope");
+                }
                 Err(error)
             }
         }
@@ -286,18 +298,29 @@ impl<'m> ReceivedPayload<'m> {
     /// hold up its runtime for large payloads moves the call to a blocking thread.
     ///
     /// # Errors
-    /// Those of [`PayloadView::decode`]; for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
+    /// Those of [`PayloadView::decode`]; [`LimitExceeded`](ErrorKind::LimitExceeded) above
+    /// [`Limits::download_total`](crate::Limits::download_total); for a link those of the policy ([`LinkRefused`](ErrorKind::LinkRefused), whose text
     /// names what would allow it) and of [`fetch`](crate::link::fetch()).
     pub async fn fetch(&self) -> Result<PayloadData> {
         let (envelope, payload) = (&self.message.envelope, self.view.index());
         match self.view.transport() {
             // Boxed, so that asking for a payload inside the message does not carry room for a download.
-            Some(Transport::Link) => {
-                Box::pin(self.downloads().fetch(&self.view).instrument(self.span())).await
-            }
+            Some(Transport::Link) => Box::pin(self.fetch_link().instrument(self.span())).await,
             _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
                 .in_scope(|| self.view.decode()),
         }
+        .map(|data| data.limited(self.message.bridge.inner.limits))
+    }
+
+    async fn fetch_link(&self) -> Result<PayloadData> {
+        let (message, index) = (self.message, self.view.index());
+        let (count, limit) = (message.payload_count(), message.bridge.inner.limits.download_total);
+        let claim = |len| message.totals.claim(index, count, len, limit);
+        // What the message says is held against the limit before anything is fetched, and what came afterwards.
+        claim(self.view.size().unwrap_or(0))?;
+        let fetched = self.downloads().fetch(&self.view).await;
+        claim(fetched.as_ref().map_or(0, |data| data.bytes().len() as u64))?;
+        fetched
     }
 
     /// Saves the payload as a file, whatever its size: whole and verified, or not at all.
@@ -384,10 +407,14 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The dictionary as the caller's type; see [`PayloadData::json`].
     ///
+    /// From 128 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::json`].
-    pub async fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        self.fetch().await?.json()
+    pub async fn json<T: DeserializeOwned + Send + 'static>(&self) -> Result<T> {
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::JSON_LEN, PayloadData::json).await
     }
 
     /// The dictionary as a value of any shape.
@@ -400,11 +427,15 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The table's record batches; see [`PayloadData::table`].
     ///
+    /// From 1 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
+    /// at the same time.
+    ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::table`].
     #[cfg(feature = "table")]
     pub async fn record_batches(&self) -> Result<Vec<arrow_array::RecordBatch>> {
-        self.fetch().await?.record_batches()
+        let data = self.fetch().await?;
+        self.message.bridge.inner.heavy.read(data, heavy::TABLE_LEN, PayloadData::record_batches).await
     }
 }
 

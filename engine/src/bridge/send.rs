@@ -105,6 +105,7 @@ pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: De
         subject::check_publish(&draft.reply_to)?;
     }
     let headers = headers(inner, &draft)?;
+    Outgoing::new(inner, &draft).check_limits(inner)?;
     // A deadline too far for the clock is none.
     let deadline = draft.deadline.and_then(|limit| Some((limit, Instant::now().checked_add(limit)?)));
     within(deadline, sources::settle(inner, &mut draft, &headers)).await??;
@@ -118,6 +119,9 @@ pub(super) async fn send(inner: &Arc<Inner>, mut draft: Box<Draft>, delivery: De
     }
     let (body, payloads) = message.encode(&uploads.done);
     if let Err(error) = message.check_size(inner, &headers, body.len()) {
+        return Err(uploads.undo(error).await);
+    }
+    if let Err(error) = uploads.strike_out().await {
         return Err(uploads.undo(error).await);
     }
 

@@ -10,6 +10,7 @@ use super::draft::Draft;
 use super::outgoing::Outgoing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::Source;
+use crate::payload::PayloadType;
 
 /// Settles for every payload from a source what the planner has to know: afterwards its bytes are in memory, or it surely
 /// travels by link.
@@ -20,6 +21,9 @@ pub(super) async fn settle(inner: &Inner, draft: &mut Draft, headers: &HeaderMap
     for index in 0..draft.payloads.len() {
         let Some(mut source) = draft.payloads[index].source_mut().take() else { continue };
         source.measure().await.map_err(|error| error.in_payload(index))?;
+        if PayloadType::from_name(draft.payloads[index].type_name()) == PayloadType::Text {
+            source.require_text();
+        }
         let spill_len = Outgoing::new(inner, draft).spill_len(index, headers);
         let payload = &mut draft.payloads[index];
         if source.known_len().is_some_and(|len| len >= spill_len) {

@@ -102,18 +102,12 @@ impl Uploads {
 
     /// The message is out: what it refers to stays for its lifetime. What failed attempts have left is still deleted.
     pub(super) fn keep(self) {
-        if self.ledger.is_empty() {
-            return;
-        }
-        let kept = self.ledger.keep();
-        if self.ledger.has_record() {
-            let ledger = Arc::clone(&self.ledger);
-            cleanup::spawn(async move {
-                for handle in kept {
-                    ledger.settle(&handle).await;
-                }
-            });
-        }
+        self.ledger.keep();
+    }
+
+    /// To be called just before the message is handed over; after an error it must not be.
+    pub(super) async fn strike_out(&self) -> Result<()> {
+        self.ledger.strike_out().await
     }
 
     /// Deletes the uploads because of `error`, which is returned, with the first failure of the deleting in it. The
@@ -145,7 +139,12 @@ impl Uploads {
         let (ledger, events) = (Arc::clone(&self.ledger), self.events.clone());
         cleanup::spawn(async move {
             let deleted = delete_unwanted(&*store, &ledger).await;
-            events.count_undeleted(ledger.unwanted().len() as u64);
+            let left = ledger.unwanted().len() as u64;
+            if left > 0 {
+                let error = deleted.as_ref().err().map(tracing::field::display);
+                tracing::warn!(error, left, "uploads of a message that was not sent could not be deleted");
+                events.count_undeleted(left);
+            }
             deleted
         })
     }

@@ -59,7 +59,7 @@ pub struct MessageFields<'a> {
 
 impl<'a> MessageFields<'a> {
     /// The values that are strings, in order.
-    fn strings(&self) -> [&'a str; STRING_FIELDS] {
+    pub(crate) fn strings(&self) -> [&'a str; STRING_FIELDS] {
         [
             self.correlation_id,
             self.msg_id,

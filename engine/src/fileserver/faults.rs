@@ -18,7 +18,7 @@ use super::download::FileBody;
 /// Something that a file server can be told to do wrong, with
 /// [`FileServerBuilder::fault`](super::FileServerBuilder::fault), so that a client can be tested against it.
 ///
-/// Everything but [`Unavailable`](Self::Unavailable) and [`Lie`](Self::Lie) is about the answer to the `GET` of a file.
+/// Everything but [`UploadUnavailable`](Self::UploadUnavailable) and [`Lie`](Self::Lie) is about the answer to the `GET` of a file.
 /// A `GET` that is answered wrongly consumes a one-shot file as any other does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -45,8 +45,10 @@ pub enum ServerFault {
     Page,
     /// Sends the client elsewhere: 302 with this `Location`.
     Redirect(String),
-    /// Answers 500 to the `GET` of a file and to the `POST` of one; nothing is done.
+    /// Answers 500 to the `GET` of a file.
     Unavailable,
+    /// Answers 500 to the `POST` of a file; nothing is stored.
+    UploadUnavailable,
 }
 
 /// What is wrong with an answer about an upload or a file.
@@ -100,7 +102,7 @@ impl Faults {
     pub(super) fn take(&self, kind: Kind) -> Option<ServerFault> {
         let mut faults = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let meant = |fault: &ServerFault| match fault {
-            ServerFault::Unavailable => matches!(kind, Kind::Get | Kind::Add),
+            ServerFault::UploadUnavailable => kind == Kind::Add,
             ServerFault::Lie(Lie::FileSize | Lie::Md5) => kind == Kind::Add,
             ServerFault::Lie(Lie::Missing(key) | Lie::Other(key, _)) => match *key {
                 "uploadToken" | "downloadDomain" | "expireAt" => kind == Kind::Create,
@@ -118,7 +120,7 @@ impl Faults {
 impl ServerFault {
     /// An answer that is given in place of doing anything.
     pub(super) fn refusal(&self) -> Option<Response<Body>> {
-        (*self == Self::Unavailable)
+        matches!(self, Self::Unavailable | Self::UploadUnavailable)
             .then(|| Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "internal server error").into_text())
     }
 
@@ -140,7 +142,7 @@ impl ServerFault {
                 *redirect.status_mut() = StatusCode::FOUND;
                 redirect
             }
-            Self::Unavailable => response,
+            Self::Unavailable | Self::UploadUnavailable => response,
             body => body.spoil_body(response),
         }
     }
@@ -163,7 +165,7 @@ impl ServerFault {
             Self::LengthTooSmall(fewer) => spoiled.announced = Some(len.saturating_sub(fewer)),
             Self::NoLength => spoiled.announced = None,
             // Not about the bytes.
-            Self::Lie(_) | Self::Page | Self::Redirect(_) | Self::Unavailable => {}
+            Self::Lie(_) | Self::Page | Self::Redirect(_) | Self::Unavailable | Self::UploadUnavailable => {}
         }
         if let Some(announced) = spoiled.announced {
             head.headers.insert(CONTENT_LENGTH, HeaderValue::from(announced));

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::store::BoxFuture;
+use super::store::{BoxFuture, LinkStore};
 use crate::Result;
 
 /// A record of uploads that outlives this process: each handle is in it while it is not decided whether the upload stays.
@@ -11,8 +11,12 @@ pub(crate) trait UploadRecord: Send + Sync + fmt::Debug {
     /// Something may exist from now on that this handle can delete. An error keeps it from being uploaded.
     fn announced<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>>;
 
-    /// It was deleted, or its message was handed over: nobody has to see to it any more.
-    fn settled<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, ()>;
+    /// It was deleted, or its message is about to be handed over: nobody may see to it any more. After an error that is not
+    /// certain, and the message must not go out.
+    fn settled<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>>;
+
+    /// Deletes what an earlier process has left in it.
+    fn take_up<'a>(&'a self, store: &'a dyn LinkStore) -> BoxFuture<'a, ()>;
 }
 
 /// The handles of one message's uploads.
@@ -71,34 +75,38 @@ impl Ledger {
         self.entries().iter_mut().for_each(|entry| entry.wanted_by.clear());
     }
 
-    /// What is wanted stays: takes it out of the ledger, and returns it for [`settle`](Self::settle).
-    pub(crate) fn keep(&self) -> Vec<String> {
-        let mut kept = Vec::new();
-        self.entries().retain_mut(|entry| {
-            let wanted = !entry.wanted_by.is_empty();
-            if wanted {
-                kept.push(std::mem::take(&mut entry.handle));
-            }
-            !wanted
-        });
-        kept
+    /// What is wanted stays: takes it out of the ledger.
+    pub(crate) fn keep(&self) {
+        self.entries().retain(|entry| entry.wanted_by.is_empty());
     }
 
     /// It is gone.
     pub(crate) async fn deleted(&self, handle: &str) {
         self.entries().retain(|entry| entry.handle != handle);
-        self.settle(handle).await;
-    }
-
-    /// Strikes a handle out of the record.
-    pub(crate) async fn settle(&self, handle: &str) {
-        if let Some(record) = &self.record {
-            record.settled(handle).await;
+        if let Some(record) = &self.record
+            && let Err(error) = record.settled(handle).await
+        {
+            // It will be deleted once more, which does no harm.
+            tracing::warn!(%error, "a deleted upload could not be struck out of the record");
         }
     }
 
-    pub(crate) fn has_record(&self) -> bool {
-        self.record.is_some()
+    /// Strikes what is wanted out of the record, because the message with it is about to go out: from then on nobody may
+    /// delete it, whatever becomes of this process.
+    pub(crate) async fn strike_out(&self) -> Result<()> {
+        let Some(record) = &self.record else { return Ok(()) };
+        let wanted: Vec<String> = {
+            let entries = self.entries();
+            entries
+                .iter()
+                .filter(|entry| !entry.wanted_by.is_empty())
+                .map(|entry| entry.handle.clone())
+                .collect()
+        };
+        for handle in wanted {
+            record.settled(&handle).await?;
+        }
+        Ok(())
     }
 
     pub(crate) fn is_empty(&self) -> bool {

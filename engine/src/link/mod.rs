@@ -19,7 +19,7 @@ mod address;
 mod budget;
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod buffer;
-#[cfg(feature = "nats")]
+#[cfg(any(feature = "plik", feature = "nats"))]
 pub(crate) mod cleanup;
 #[cfg(feature = "plik")]
 mod date;
@@ -46,6 +46,8 @@ mod policy;
 mod progress;
 #[cfg(feature = "nats")]
 pub(crate) mod reader;
+#[cfg(feature = "nats")]
+mod record;
 mod retry;
 #[cfg(any(feature = "plik", feature = "nats"))]
 #[cfg_attr(not(feature = "nats"), allow(dead_code, reason = "only a bridge has several downloads"))]
@@ -90,6 +92,8 @@ pub use policy::{Explanation, Policy};
 pub use progress::{Progress, ProgressStream, Transferred};
 #[cfg(feature = "nats")]
 pub use reader::PayloadReader;
+#[cfg(feature = "nats")]
+pub use record::{CleanupRecord, Collected};
 pub use retry::Retry;
 pub use source::{PIECE_LEN, Source};
 pub use store::{Body, BoxFuture, Download, LinkStore, Upload, Uploaded};

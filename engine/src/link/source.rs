@@ -4,6 +4,8 @@
 mod file;
 #[cfg(feature = "tokio")]
 mod reader;
+#[cfg(feature = "nats")]
+mod text;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -47,6 +49,9 @@ pub const PIECE_LEN: usize = 256 * 1024;
 pub struct Source {
     kind: Kind,
     len: Option<u64>,
+    /// Whether bytes that are not UTF-8 are an error.
+    #[cfg(feature = "nats")]
+    text: bool,
 }
 
 type Opener = Arc<dyn Fn() -> BoxFuture<'static, Result<Source>> + Send + Sync>;
@@ -84,7 +89,7 @@ impl Source {
     /// Bytes in several pieces; the source is their concatenation.
     pub fn chunks(chunks: Vec<Bytes>) -> Self {
         let len = chunks.iter().map(|chunk| chunk.len() as u64).sum();
-        Self { kind: Kind::Memory(chunks.into()), len: Some(len) }
+        Self::of(Kind::Memory(chunks.into()), Some(len))
     }
 
     /// A file by its path. It is looked at when it is sent, not here.
@@ -93,7 +98,7 @@ impl Source {
     /// its end, that is an error of kind [`SourceFailed`](ErrorKind::SourceFailed). A pipe or a device has no known length.
     #[cfg(feature = "tokio")]
     pub fn file(path: impl Into<std::path::PathBuf>) -> Self {
-        Self { kind: Kind::File(path.into().into()), len: None }
+        Self::of(Kind::File(path.into().into()), None)
     }
 
     /// A reader, and how many bytes to take from it: exactly `len`, or all that it has.
@@ -138,12 +143,27 @@ impl Source {
         R: Future<Output = Result<Self>> + Send + 'static,
     {
         let open: Opener = Arc::new(move || Box::pin(open()));
-        Self { kind: Kind::Factory(open), len: len.into() }
+        Self::of(Kind::Factory(open), len.into())
     }
 
     #[cfg(feature = "tokio")]
     fn once(pieces: impl Pieces + 'static, len: Option<u64>) -> Self {
-        Self { kind: Kind::Once(once(pieces)), len }
+        Self::of(Kind::Once(once(pieces)), len)
+    }
+
+    fn of(kind: Kind, len: Option<u64>) -> Self {
+        Self {
+            kind,
+            len,
+            #[cfg(feature = "nats")]
+            text: false,
+        }
+    }
+
+    /// Insists on UTF-8.
+    #[cfg(feature = "nats")]
+    pub(crate) fn require_text(&mut self) {
+        self.text = true;
     }
 
     /// How many bytes there are, if that is known; a file's only after [`measure`](Self::measure).
@@ -195,6 +215,17 @@ impl Source {
     /// Opens it for reading from its beginning.
     pub(crate) fn open(&self) -> BoxFuture<'_, Result<Box<dyn Pieces>>> {
         Box::pin(async move {
+            let pieces = self.open_unchecked().await?;
+            #[cfg(feature = "nats")]
+            if self.text {
+                return Ok(Box::new(text::Text::new(pieces)) as Box<dyn Pieces>);
+            }
+            Ok(pieces)
+        })
+    }
+
+    fn open_unchecked(&self) -> BoxFuture<'_, Result<Box<dyn Pieces>>> {
+        Box::pin(async move {
             match &self.kind {
                 Kind::Memory(chunks) => Ok(Box::new(InMemory::new(chunks)) as Box<dyn Pieces>),
                 #[cfg(feature = "tokio")]
@@ -220,6 +251,10 @@ impl Source {
     /// A file's bytes, with their digest computed by the thread that reads them.
     #[cfg(feature = "tokio")]
     pub(crate) fn file_path(&self) -> Option<&Arc<std::path::Path>> {
+        #[cfg(feature = "nats")]
+        if self.text {
+            return None; // somebody has to look at it
+        }
         match &self.kind {
             Kind::File(path) => Some(path),
             _ => None,
@@ -229,9 +264,10 @@ impl Source {
     /// This source after its first bytes were read from it: `head`, and `rest` with what comes after.
     #[cfg(feature = "nats")]
     pub(crate) fn begun(self, head: Vec<Bytes>, rest: Box<dyn Pieces>) -> Self {
+        // What is whole again was checked, where it has to be, on the way.
         let len = self.len;
         let begun = once(Begun { head: InMemory::new(&head), rest });
-        Self { kind: Kind::Begun(begun, Box::new(self)), len }
+        Self::of(Kind::Begun(begun, Box::new(self)), len)
     }
 }
 

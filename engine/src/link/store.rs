@@ -30,26 +30,80 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// for uploads. No error may hold credentials or a full link URL.
 ///
 /// # Examples
-/// A store needs `upload`, `download` and a bound for its URLs:
+/// A store of your own: its links, what it announces, what it streams, and the test that it passes.
 /// ```
-/// use bytes::Bytes;
-/// use natsbridge::link::{BoxFuture, Download, LinkStore, LinkUrl, Upload, Uploaded};
-/// use natsbridge::Result;
+/// use std::collections::HashMap;
+/// use std::fmt;
+/// use std::sync::{Arc, Mutex};
 ///
-/// #[derive(Debug)]
-/// struct Constant;
+/// use bytes::{Bytes, BytesMut};
+/// use natsbridge::link::{BoxFuture, Download, LinkStore, LinkUrl, Origin, Upload, Uploaded};
+/// use natsbridge::{Error, ErrorKind, Result};
 ///
-/// impl LinkStore for Constant {
-///     fn upload(&self, _: Upload) -> BoxFuture<'_, Result<Uploaded>> {
-///         Box::pin(async { Ok(Uploaded::new(LinkUrl::parse("http://files:8080/42")?)) })
+/// /// The "server": files by the handle that the store gave them.
+/// #[derive(Clone, Default)]
+/// struct Shelf(Arc<Mutex<(u64, HashMap<String, Bytes>)>>);
+///
+/// impl LinkStore for Shelf {
+///     fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
+///         Box::pin(async move {
+///             let number = { let mut shelf = self.0.lock().unwrap(); shelf.0 += 1; shelf.0 };
+///             // A server of yours would want a number that nobody can guess: whoever has the link has the file.
+///             let url = LinkUrl::parse(&format!("http://shelf.example/{number:020}"))?;
+///             let handle = number.to_string();
+///             // First this: from here on the caller deletes what is left if anything goes wrong.
+///             upload.announce(handle.as_str()).await?;
+///             let mut body = upload.open().await?; // `body.len()` is what to announce to a server, if it is known
+///             let mut bytes = BytesMut::new();
+///             while let Some(piece) = body.next().await? {
+///                 bytes.extend_from_slice(&piece); // a server of yours would get each piece as it comes
+///             }
+///             self.0.lock().unwrap().1.insert(handle.clone(), bytes.freeze());
+///             Ok(Uploaded::new(url).with_handle(handle))
+///         })
 ///     }
-///     fn download<'a>(&'a self, _: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-///         Box::pin(async { Ok(Download::from_bytes(Bytes::from_static(b"42"))) })
+///
+///     /// What is not there any more counts as deleted.
+///     fn delete<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>> {
+///         self.0.lock().unwrap().1.remove(handle);
+///         Box::pin(async { Ok(()) })
 ///     }
+///
+///     /// One attempt, and the kind of the error says whether another can help.
+///     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
+///         Box::pin(async move {
+///             let handle = url.path_and_query().trim_start_matches(['/', '0']);
+///             let file = self.0.lock().unwrap().1.get(handle).cloned();
+///             let gone = || Error::new(ErrorKind::LinkGone, "the file is not on the shelf any more");
+///             file.map(Download::from_bytes).ok_or_else(gone)
+///         })
+///     }
+///
+///     /// Receivers with this store fetch its links without naming the place again.
+///     fn origins(&self) -> Vec<Origin> {
+///         Origin::parse("http://shelf.example").into_iter().collect()
+///     }
+///
+///     /// Messages are planned with it, so it must not be less than what comes.
 ///     fn max_url_len(&self, _name: &str) -> usize {
-///         "http://files:8080/42".len()
+///         "http://shelf.example/".len() + 20
 ///     }
 /// }
+///
+/// /// Without the files and their names, which are secrets.
+/// impl fmt::Debug for Shelf {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         f.write_str("Shelf")
+///     }
+/// }
+///
+/// # #[cfg(feature = "nats")]
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let shelf = Shelf::default();
+/// let files = shelf.clone();
+/// natsbridge::link::testing::StoreTest::new(shelf, move || files.0.lock().unwrap().1.len()).run().await;
+/// # }
+/// # #[cfg(not(feature = "nats"))] fn main() {}
 /// ```
 pub trait LinkStore: Send + Sync + fmt::Debug + 'static {
     /// Stores the bytes and says where they can be fetched: one attempt, in which [`Upload::open`] is called once.

@@ -246,10 +246,24 @@ pub(crate) struct Tap {
     passed: Mutex<Passed>,
 }
 
+/// What a store has read of an upload.
+#[cfg(feature = "nats")]
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Summary {
+    /// It has not even begun.
+    Nothing,
+    /// Not all of it.
+    Part,
+    /// All of it: its length and its SHA-256.
+    Whole(u64, [u8; 32]),
+}
+
 /// What has passed.
 #[cfg(feature = "tokio")]
 #[derive(Default)]
 struct Passed {
+    /// Whether anything was asked for.
+    begun: bool,
     /// Bytes in all, once every one has passed.
     len: Option<u64>,
     digest: Option<tokio::sync::oneshot::Receiver<[u8; 32]>>,
@@ -279,21 +293,23 @@ impl Tap {
         self.ledger.announce(self.upload, handle).await
     }
 
-    /// Length and SHA-256 of what the store has read; `None` if it has not read it to its end.
+    /// What the store has read.
     #[cfg(feature = "nats")]
-    pub(crate) async fn summary(&self) -> Option<(u64, [u8; 32])> {
-        let Passed { len, digest } = std::mem::take(&mut *self.passed());
-        let (len, digest) = (len?, digest?);
+    pub(crate) async fn summary(&self) -> Summary {
+        let Passed { begun, len, digest } = std::mem::take(&mut *self.passed());
+        let (Some(len), Some(digest)) = (len, digest) else {
+            return if begun { Summary::Part } else { Summary::Nothing };
+        };
         if let Some(part) = &self.progress {
             part.finished();
         }
-        Some((len, digest.await.ok()?))
+        digest.await.map_or(Summary::Part, |sha256| Summary::Whole(len, sha256))
     }
 
     #[cfg(feature = "tokio")]
     fn begin(&self) -> source::DigestTask {
         let (sender, digest) = tokio::sync::oneshot::channel();
-        *self.passed() = Passed { len: None, digest: Some(digest) };
+        *self.passed() = Passed { begun: true, len: None, digest: Some(digest) };
         sender
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::budget::Budget;
 use super::ledger::{Ledger, UploadRecord};
@@ -11,7 +11,7 @@ use super::progress::Progress;
 use super::retry::Retry;
 use super::source::Source;
 use super::store::{LinkStore, Upload, Uploaded};
-use super::tap::{Tap, UploadBody};
+use super::tap::{Summary, Tap, UploadBody};
 use crate::{Error, ErrorKind, Result};
 
 /// How uploads are made.
@@ -44,6 +44,9 @@ pub(crate) struct Stored {
     pub(crate) len: u64,
     pub(crate) sha256: [u8; 32],
 }
+
+/// How long the clean-up between two tries may take beyond the wait between them.
+const CLEAN_UP_BETWEEN: Duration = Duration::from_secs(3);
 
 /// How long one deletion may take before the next is tried.
 const DELETE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -120,20 +123,19 @@ pub(crate) async fn upload_all(
             return Err((index, error.with_attempts(attempts)));
         };
         tracing::debug!(attempts, wait_ms = wait.as_millis() as u64, kind = %error.kind(), "uploading again");
-        // What cannot be deleted now stays in the ledger, and is tried once more at the end.
-        let cleaned = async {
-            let _ = delete_unwanted(store, ledger).await;
+        // What cannot be deleted now stays in the ledger, and is tried once more at the end. A server that does not answer
+        // does not hold up the next try for long: that may find it well again.
+        let cleaned = timeout(wait.max(CLEAN_UP_BETWEEN), delete_unwanted(store, ledger));
+        let pause = async {
+            let (_, ()) = tokio::join!(cleaned, sleep(wait));
         };
-        let pause = async { tokio::join!(cleaned, sleep(wait)) };
-        match deadline {
-            Some(deadline) => {
-                let _ = timeout_at(deadline, pause).await;
-            }
-            None => {
-                pause.await;
-            }
-        }
+        let _ = timeout_at(deadline.unwrap_or_else(far), pause).await;
     }
+}
+
+/// A time that nobody waits for.
+fn far() -> Instant {
+    Instant::now() + Duration::from_secs(365 * 86_400)
 }
 
 /// One try of each; one outcome for each.
@@ -174,32 +176,37 @@ async fn finished(
     if !uploaded.handle().is_empty() {
         ledger.announce(index, uploaded.handle().to_owned()).await?;
     }
-    if let Some(summary) = tap.summary().await {
-        return Ok(summary);
+    match tap.summary().await {
+        Summary::Whole(len, sha256) => return Ok((len, sha256)),
+        Summary::Part => {
+            // Whatever it has stored, it is not this.
+            let what = "the store reports success although it has not read the whole upload";
+            return Err(Error::new(ErrorKind::UploadUnavailable, what));
+        }
+        Summary::Nothing if !source.is_repeatable() => {
+            let what = "the store has not read the upload, which nobody can now say the digest of";
+            return Err(Error::new(ErrorKind::UploadRejected, what));
+        }
+        Summary::Nothing => {}
     }
     // A store that has the bytes already need not read them; then they are read here, for the first time.
-    if !source.is_repeatable() {
-        let what = "the store has not read the whole upload, of which nobody can now say what it is";
-        return Err(Error::new(ErrorKind::UploadRejected, what));
-    }
     let tap = tap.again();
     let mut body = UploadBody::open(source, Some(&tap)).await?;
     while body.next().await?.is_some() {}
     drop(body);
-    tap.summary().await.ok_or_else(|| Error::new(ErrorKind::Bug, "the digest of an upload was lost"))
+    match tap.summary().await {
+        Summary::Whole(len, sha256) => Ok((len, sha256)),
+        _ => Err(Error::new(ErrorKind::Bug, "the digest of an upload was lost")),
+    }
 }
 
 /// Deletes what is not wanted. The first failure is returned, and what failed stays in the ledger.
 pub(crate) async fn delete_unwanted(store: &dyn LinkStore, ledger: &Ledger) -> Result<()> {
     let mut first = Ok(());
     for handle in ledger.unwanted() {
-        let deleted =
-            tokio::time::timeout(DELETE_TIMEOUT, store.delete(&handle)).await.unwrap_or_else(|_| {
-                Err(Error::new(
-                    ErrorKind::TimedOut,
-                    format!("the deletion took longer than {DELETE_TIMEOUT:?}"),
-                ))
-            });
+        let deleted = timeout(DELETE_TIMEOUT, store.delete(&handle)).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorKind::TimedOut, format!("the deletion took longer than {DELETE_TIMEOUT:?}")))
+        });
         let Err(error) = deleted else {
             ledger.deleted(&handle).await;
             continue;
@@ -207,7 +214,7 @@ pub(crate) async fn delete_unwanted(store: &dyn LinkStore, ledger: &Ledger) -> R
         if error.kind() == ErrorKind::Misuse {
             break; // it cannot delete at all, which was known before
         }
-        tracing::warn!(%error, "an upload of a message that was not sent could not be deleted");
+        tracing::debug!(%error, "an upload could not be deleted");
         // A server that cannot be reached is not asked a thousand times.
         let unreachable = matches!(error.kind(), ErrorKind::Network | ErrorKind::TimedOut);
         first = first.and(Err(error));

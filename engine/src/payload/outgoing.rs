@@ -147,8 +147,8 @@ impl Payload {
     /// Bytes that are not in memory yet, under any type's name: a file, a reader, a stream.
     ///
     /// They are read when the message is sent, by a [`Bridge`](crate::Bridge): into the message where they are few, else
-    /// straight to the file server, with 2 MiB of memory whatever their number. Text, dictionaries and JSON tables are
-    /// checked where they travel inside the message; by link they are passed as they are.
+    /// straight to the file server, with 2 MiB of memory whatever their number. Text is checked on the way, dictionaries and
+    /// JSON tables where they travel inside the message; by link these are passed as they are.
     ///
     /// # Errors
     /// [`InvalidInput`](ErrorKind::InvalidInput) for an empty type, and as [`other`](Self::other) for a source in memory.

@@ -3,10 +3,12 @@
 
 mod allocations;
 mod faults;
+mod hostile;
 mod links;
 mod nats;
 mod proxy;
 mod publisher;
+mod record;
 mod replies;
 mod save;
 mod scripted;

@@ -33,11 +33,17 @@ impl NatsServer {
         Self::on_port(-1, lines)
     }
 
+    /// Starts a server with JetStream, whose data goes when the server does.
+    pub(crate) fn with_jetstream() -> Self {
+        Self::with_config("jetstream { store_dir: \"DIR/jetstream\" }")
+    }
+
     /// Starts it on a given port, which -1 leaves to the system.
     pub(crate) fn on_port(port: i32, lines: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let config = dir.path().join("nats.conf");
         let ports = dir.path().display();
+        let lines = lines.replace("DIR", &ports.to_string());
         std::fs::write(
             &config,
             format!("host: 127.0.0.1\nport: {port}\nports_file_dir: \"{ports}\"\n{lines}\n"),

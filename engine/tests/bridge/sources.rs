@@ -12,8 +12,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream;
 use natsbridge::fileserver::FileServer;
-use natsbridge::link::{Plik, Progress, Retry, Source, cleanups_finished};
-use natsbridge::{Bridge, ErrorKind, Payload, Receipt, Transport, Verification};
+use natsbridge::link::{
+    BoxFuture, Download, LinkStore, LinkUrl, Plik, Progress, Retry, Source, Upload, Uploaded,
+    cleanups_finished,
+};
+use natsbridge::{Bridge, Error, ErrorKind, Payload, Receipt, Transport, Verification};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::nats::NatsServer;
@@ -57,12 +61,17 @@ impl Place {
         lens(&self.dir.path().join("files"))
     }
 
-    /// Waits until nothing is left on the server: an upload that is broken off is deleted by the server itself.
+    /// Waits until nothing is left on the server.
     async fn assert_empty(&self, what: &str) {
+        self.assert_stored(what, &[]).await;
+    }
+
+    /// Waits until just these are there: an upload that is broken off is deleted by the server itself.
+    async fn assert_stored(&self, what: &str, expected: &[u64]) {
         cleanups_finished().await;
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !self.stored().is_empty() {
-            assert!(Instant::now() < deadline, "{what}: left behind {:?}", self.stored());
+        while self.stored() != expected {
+            assert!(Instant::now() < deadline, "{what}: {expected:?} expected, {:?} there", self.stored());
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
@@ -214,12 +223,30 @@ async fn without_a_store_the_error_comes_before_the_rest_is_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn typed_sources_are_checked_inside_the_message() {
+async fn typed_sources_are_checked() {
     let place = Place::new().await;
     let bridge = place.bridge().await;
     let path = place.file("text", b"abc\xff");
     let error = bridge.send("s").source("text", "t", Source::file(&path)).await.unwrap_err();
     assert_eq!((error.kind(), error.payload(), error.offset()), (ErrorKind::InvalidInput, Some(0), Some(3)));
+    // By link as well, wherever a character is cut.
+    let mut text = "é".repeat(300_000).into_bytes();
+    let (good, known) = (place.file("good", &text), Some(text.len() as u64));
+    bridge.send("s").source("text", "t", Source::file(&good)).await.unwrap();
+    text[555_555] = b'x';
+    let bad = place.file("bad", &text);
+    for source in [
+        Source::file(&bad),
+        Source::reader(Slow::new(text.clone()), None),
+        Source::reader(Slow::new(text), known),
+    ] {
+        let error = bridge.send("s").source("text", "t", source).await.unwrap_err();
+        assert_eq!(
+            (error.kind(), error.payload(), error.offset()),
+            (ErrorKind::InvalidInput, Some(0), Some(555_554))
+        );
+    }
+    place.assert_stored("text", &[600_000]).await;
     let json = place.file("json", b"{\"a\":1}");
     let mut messages = bridge.subscribe("s").await.unwrap();
     bridge.send("s").source("dictionary", "d", Source::file(&json)).await.unwrap();
@@ -401,6 +428,76 @@ async fn a_server_that_is_away_fails_within_the_schedule_and_is_told_in_the_erro
     assert_eq!(error.kind(), ErrorKind::Network, "{error}");
     assert_eq!(error.cleanup().map(|error| error.kind()), Some(ErrorKind::Network), "{error}");
     assert_eq!(bridge.counters().undeleted_uploads, 1);
+}
+
+/// Says that everything is there, however much of it there is.
+#[derive(Debug)]
+struct Boastful {
+    pieces: usize,
+    deleted: Arc<Mutex<Vec<String>>>,
+}
+
+impl LinkStore for Boastful {
+    fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded, Error>> {
+        Box::pin(async move {
+            if self.pieces > 0 {
+                upload.announce("half").await?;
+                let mut body = upload.open().await?;
+                for _ in 0..self.pieces {
+                    body.next().await?;
+                }
+            }
+            Ok(Uploaded::new(LinkUrl::parse("http://files/1")?).with_handle("whole"))
+        })
+    }
+
+    fn delete<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<(), Error>> {
+        self.deleted.lock().unwrap().push(handle.to_owned());
+        Box::pin(async { Ok(()) })
+    }
+
+    fn download<'a>(&'a self, _: &'a LinkUrl) -> BoxFuture<'a, Result<Download, Error>> {
+        Box::pin(async { Ok(Download::from_bytes(Bytes::new())) })
+    }
+
+    fn max_url_len(&self, _: &str) -> usize {
+        20
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_has_not_read_everything_is_not_believed() {
+    let nats = NatsServer::start();
+    for pieces in [0, 1, 2, 3] {
+        let deleted = Arc::new(Mutex::new(Vec::new()));
+        let store = Boastful { pieces, deleted: Arc::clone(&deleted) };
+        let retry = Retry::default().max_retries(1).base_delay(Duration::from_millis(1));
+        let bridge = Bridge::builder()
+            .store(store)
+            .threshold(THRESHOLD)
+            .upload_retry(retry)
+            .connect(nats.url())
+            .await
+            .unwrap();
+        // Three pieces of 256 KiB at most.
+        let sent = bridge.send("s").binary("a", noise(1, 700_000)).await;
+        let deleted = std::mem::take(&mut *deleted.lock().unwrap());
+        if pieces == 1 || pieces == 2 {
+            let error = sent.unwrap_err();
+            assert_eq!((error.kind(), error.attempts()), (ErrorKind::UploadUnavailable, Some(2)), "{error}");
+            assert_eq!(deleted, ["whole", "half", "whole", "half"], "the last one first, each try");
+            continue;
+        }
+        // It may have them from elsewhere.
+        let digest: String = sent.unwrap().envelope().payload(0).unwrap().metadata().get("sha256").unwrap();
+        let expected: String =
+            Sha256::digest(noise(1, 700_000)).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, expected);
+        assert!(deleted.is_empty(), "{deleted:?}");
+        let once = Slow::new(noise(1, 700_000));
+        let sent = bridge.send("s").reader("r", once, 700_000).await;
+        assert_eq!(sent.is_ok(), pieces == 3, "{sent:?}");
+    }
 }
 
 /// Polls a future so many times at most.

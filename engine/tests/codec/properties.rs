@@ -506,7 +506,8 @@ pub(crate) fn plan(bytes: &[u8]) {
         items.iter().map(|&(size, direct, link)| PlanItem::new(size, direct, link)).collect();
     match natsbridge::plan::plan(&planned, &PlanLimits::new(threshold, max_payload, base_len, has_store)) {
         Ok(transports) => {
-            let links = transports.iter().map(|transport| *transport == Transport::Link).collect();
+            let links: Vec<bool> = transports.iter().map(|transport| *transport == Transport::Link).collect();
+            check_plan(&items, &links, threshold, max_payload, base_len);
             assert_eq!(Ok(links), expected, "{items:?} {max_payload:?}");
         }
         Err(error) => {
@@ -516,4 +517,37 @@ pub(crate) fn plan(bytes: &[u8]) {
             assert_eq!((error.needed(), error.limit()), (clamp(needed), clamp(limit)));
         }
     }
+}
+
+/// What a plan promises, without the rule by which it is made: every payload once, large ones by link, a message that
+/// fits, and no more promotions than any other choice would need.
+fn check_plan(
+    items: &[oracle::plan::Item],
+    links: &[bool],
+    threshold: u64,
+    max_payload: Option<usize>,
+    base_len: usize,
+) {
+    assert_eq!(links.len(), items.len());
+    let small = |at: &usize| items[*at].0 < threshold;
+    assert!((0..items.len()).all(|at| small(&at) || links[at]), "a large payload is direct");
+    let promoted = (0..items.len()).filter(small).filter(|&at| links[at]).count();
+    let Some(max) = max_payload else { return assert_eq!(promoted, 0) };
+    let len = |at: usize, link: bool| if link { items[at].2 } else { items[at].1 } as i128;
+    let total = |link: &dyn Fn(usize) -> bool| {
+        let entries: i128 = (0..items.len()).map(|at| len(at, link(at))).sum();
+        base_len as i128 + items.len().saturating_sub(1) as i128 + entries
+    };
+    assert!(total(&|at| links[at]) <= max as i128, "the message does not fit");
+    // The largest savings first: as few as can do.
+    let mut savings: Vec<i128> =
+        (0..items.len()).filter(small).map(|at| len(at, false) - len(at, true)).collect();
+    savings.sort_unstable();
+    let mut left = total(&|at| !small(&at));
+    let mut fewest = 0;
+    while left > max as i128 {
+        left -= savings.pop().expect("all of them fit");
+        fewest += 1;
+    }
+    assert_eq!(promoted, fewest, "promotions");
 }

@@ -51,7 +51,8 @@ async fn plik_with_protected_uploads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn handlers() {
     let files = Arc::new(Mutex::new(HashMap::<String, Bytes>::new()));
-    let (put, get, gone, count) = (files.clone(), files.clone(), files.clone(), files.clone());
+    let shared = || Arc::clone(&files);
+    let (put, get, gone, count) = (shared(), shared(), shared(), shared());
     let next = Arc::new(Mutex::new(0));
     let store = HandlerStore::new()
         .on_upload(move |_, bytes| {

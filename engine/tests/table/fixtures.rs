@@ -10,7 +10,8 @@ use natsbridge::ErrorKind;
 use natsbridge::payload::table::Table;
 use serde_json::{Value, json};
 
-use super::{at_offset, read};
+use super::property::at_offset;
+use super::read;
 
 const SALES: [&str; 7] = [
     "py-stream",

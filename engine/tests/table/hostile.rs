@@ -11,33 +11,13 @@ use bytes::Bytes;
 use natsbridge::payload::table::{Table, decode, encode};
 use natsbridge::{Error, ErrorKind, Limits, Result};
 
-use super::allocator::peak;
+use super::columns::{batch, compressible, every_type, small};
 use super::fixtures::fixture;
-use super::round_trip::every_type;
-use super::{assert_sound, at_offset, batch, read, small, stream_of};
+use super::property::{LZ4_OVERHEAD, OVERHEAD, attack_at, peak};
+use super::{read, stream_of};
 
-/// What one call may hold besides the table's buffers: arrays, schemas, error texts, LZ4's blocks of up to 4 MiB.
-const OVERHEAD: usize = 256 * 1024;
-const LZ4_OVERHEAD: usize = 16 * 1024 * 1024;
-
-/// Decodes input that somebody tampered with, and checks all that can be promised about it.
 pub(crate) fn attack(data: &[u8], limit: usize, overhead: usize) -> Result<Table> {
-    let limits = Limits::default().table_len(limit as u64);
-    let data = at_offset(data, 0);
-    let (result, held) = peak(|| decode(&data, &limits));
-    assert!(held <= limit + overhead, "{held} bytes held with a limit of {limit}");
-    match &result {
-        Ok(table) => assert_sound(table),
-        Err(err) => {
-            // Not `Bug`: that is a panic of Arrow's.
-            assert!(
-                matches!(err.kind(), ErrorKind::InvalidTable | ErrorKind::LimitExceeded),
-                "{err}: {data:?}"
-            );
-            assert!(err.offset().is_some_and(|at| at <= data.len() as u64), "{err}");
-        }
-    }
-    result
+    attack_at(0, data, limit, overhead)
 }
 
 fn refused(data: &[u8]) -> Error {
@@ -57,11 +37,6 @@ fn compressed_stream_of(batches: &[RecordBatch], compression: CompressionType) -
     let mut writer = StreamWriter::try_new_with_options(vec![], &batches[0].schema(), options).unwrap();
     batches.iter().for_each(|batch| writer.write(batch).unwrap());
     writer.into_inner().unwrap()
-}
-
-/// Columns long enough to be worth compressing, so that the buffers are not stored raw.
-fn compressible() -> RecordBatch {
-    batch([("n", Arc::new(Int32Array::from_iter((0..64).map(|i| (i % 3 > 0).then_some(i % 2)))) as _)])
 }
 
 /// Where `data` holds `number`, in 64 bits.
@@ -307,4 +282,10 @@ fn text_that_is_not_utf8_is_refused_with_the_place_of_its_message() {
         std::error::Error::source(&err)
             .is_some_and(|source| source.to_string().to_lowercase().contains("utf"))
     );
+}
+
+#[test]
+fn the_counter_sees_an_allocation_that_is_gone_again() {
+    let ((), peak) = peak(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(1 << 20))));
+    assert!((1 << 20..2 << 20).contains(&peak), "{peak}");
 }

@@ -3,9 +3,10 @@
 use arrow_ipc::{MessageHeader, root_as_footer, root_as_message};
 use natsbridge::{Error, ErrorKind};
 
+use super::columns::small;
 use super::fixtures::fixture;
 use super::hostile::{attack, file_of};
-use super::{read, small, stream_of};
+use super::{read, stream_of};
 
 const END: &[u8] = b"\xFF\xFF\xFF\xFF\0\0\0\0";
 

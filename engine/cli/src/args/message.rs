@@ -1,5 +1,6 @@
 //! A message to send: payloads, fields, and where large payloads go.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgMatches, Args, Command, FromArgMatches, ValueEnum};
@@ -145,6 +146,17 @@ pub(crate) struct FileServerArgs {
     /// The Plik file server for large payloads; links to it may be fetched. Default: none.
     #[arg(long, env = "NATSBRIDGE_FILESERVER", hide_env_values = true, value_name = "URL")]
     fileserver: Option<String>,
+    /// Certificate authorities (PEM) that https file servers may have beside the system's.
+    #[arg(long, env = "NATSBRIDGE_FILESERVER_CA", hide_env_values = true, value_name = "FILE")]
+    pub(crate) fileserver_ca: Option<PathBuf>,
+    /// Certificate of this client (PEM) for https file servers that ask for one.
+    #[arg(long, env = "NATSBRIDGE_FILESERVER_CERT", hide_env_values = true, value_name = "FILE")]
+    #[arg(requires = "fileserver_key")]
+    pub(crate) fileserver_cert: Option<PathBuf>,
+    /// Its key (PEM).
+    #[arg(long, env = "NATSBRIDGE_FILESERVER_KEY", hide_env_values = true, value_name = "FILE")]
+    #[arg(requires = "fileserver_cert")]
+    pub(crate) fileserver_key: Option<PathBuf>,
 }
 
 impl FileServerArgs {
@@ -166,6 +178,10 @@ pub(crate) struct UploadArgs {
     /// Upload as the owner of this Plik token.
     #[arg(long, env = "PLIK_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub(crate) plik_token: Option<String>,
+    /// Write uploads down in this file before their bytes go out, so that `gc` can delete what is left if this program
+    /// is killed. One file for each program that runs at the same time.
+    #[arg(long, value_name = "FILE", help_heading = "Links")]
+    pub(crate) upload_record: Option<PathBuf>,
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -1,0 +1,135 @@
+//! A subject that strangers publish to.
+
+use std::time::Duration;
+
+use natsbridge::fileserver::FileServer;
+use natsbridge::link::Plik;
+use natsbridge::{Bridge, ErrorKind, Limits, Payload};
+
+use super::nats::NatsServer;
+use super::{kind, next, nothing_arrives};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sender_may_write_a_receiver_with_the_same_limits_reads() {
+    let nats = NatsServer::start();
+    let limits = Limits::default().payload_count(3).name_len(100).metadata_len(300);
+    let bridge = Bridge::builder().limits(limits).connect(nats.url()).await.unwrap();
+    let mut messages = bridge.subscribe("bounds").await.unwrap();
+    let (name, long) = ("n".repeat(100), "n".repeat(101));
+    let payloads = |count: usize, name: &str| vec![Payload::binary(name, "x"); count];
+
+    bridge.send("bounds").payloads(payloads(3, &name)).sender_name(&name).flushed().await.unwrap();
+    assert_eq!(next(&mut messages).await.unwrap().payload_count(), 3);
+    let error = bridge.send("bounds").payloads(payloads(4, "a")).flushed().await.unwrap_err();
+    assert_eq!((error.kind(), error.needed(), error.limit()), (ErrorKind::InvalidInput, Some(4), Some(3)));
+    let error = bridge.send("bounds").payloads(payloads(1, &long)).flushed().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.payload(), error.needed()),
+        (ErrorKind::InvalidInput, Some(0), Some(101))
+    );
+    assert_eq!(kind(bridge.send("bounds").sender_name(&long).flushed().await), ErrorKind::InvalidInput);
+
+    // 128 bytes are kept for what a link adds to a payload's metadata.
+    let value = |len: usize| "v".repeat(len - r#"{"k":""}"#.len());
+    let text = |len: usize| Payload::text("t", "x").with_metadata("k", value(len)).unwrap();
+    bridge.send("bounds").metadata("k", value(300)).payload(text(172)).flushed().await.unwrap();
+    next(&mut messages).await.unwrap();
+    assert_eq!(
+        kind(bridge.send("bounds").metadata("k", value(301)).flushed().await),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(kind(bridge.send("bounds").payload(text(173)).flushed().await), ErrorKind::InvalidInput);
+
+    let mut publisher = bridge.publisher("bounds").build().unwrap();
+    let entry = natsbridge::PayloadRef::binary(&name, b"x");
+    publisher.publish(&[entry; 3]).await.unwrap();
+    next(&mut messages).await.unwrap();
+    assert_eq!(kind(publisher.publish(&[entry; 4]).await), ErrorKind::InvalidInput);
+    let entry = natsbridge::PayloadRef::binary(&long, b"x");
+    assert_eq!(kind(publisher.publish(&[entry]).await), ErrorKind::InvalidInput);
+    assert!(nothing_arrives(&bridge, &mut messages, "bounds").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_receivers_limits_reach_every_reading_of_a_payload() {
+    let nats = NatsServer::start();
+    let sender = Bridge::connect(nats.url()).await.unwrap();
+    let limits = Limits::default().json_len(10).table_rows(2).payload_len(1000);
+    let receiver = Bridge::builder().limits(limits).connect(nats.url()).await.unwrap();
+    let mut messages = receiver.subscribe("limits").await.unwrap();
+    let batch = arrow_array::record_batch!(("n", Int32, [1, 2, 3])).unwrap();
+    sender
+        .send("limits")
+        .dictionary("short", &[1, 2])
+        .dictionary("long", &vec![1; 100])
+        .table("rows", &[batch])
+        .binary("bytes", vec![0; 1001])
+        .text("fine", "fine")
+        .flushed()
+        .await
+        .unwrap();
+    let message = next(&mut messages).await.unwrap();
+    let payload = |name| message.payload(name).unwrap();
+    assert_eq!(payload("short").json::<Vec<i32>>().await.unwrap(), [1, 2]);
+    assert_eq!(kind(payload("long").json_value().await), ErrorKind::LimitExceeded);
+    assert_eq!(kind(payload("rows").record_batches().await), ErrorKind::LimitExceeded);
+    assert_eq!(kind(payload("bytes").bytes().await), ErrorKind::LimitExceeded);
+    assert_eq!(payload("fine").text().await.unwrap(), "fine");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_links_of_a_message_together_are_bounded() {
+    let nats = NatsServer::start();
+    let files = FileServer::builder().start().await.unwrap();
+    let store = || Plik::new(files.url()).unwrap();
+    let sender = Bridge::builder().store(store()).threshold(1).connect(nats.url()).await.unwrap();
+    for (total, fails) in [(2999, true), (3000, false)] {
+        let limits = Limits::default().download_total(total);
+        let receiver = Bridge::builder().store(store()).limits(limits).connect(nats.url()).await.unwrap();
+        let mut messages = receiver.subscribe("total").await.unwrap();
+        let payloads = (0..3).map(|n| Payload::binary(format!("p{n}"), vec![n; 1000]));
+        sender.send("total").payloads(payloads).flushed().await.unwrap();
+        let message = next(&mut messages).await.unwrap();
+        let fetched = message.fetch_all().await;
+        let errors: Vec<_> =
+            fetched.iter().filter_map(|one| one.as_ref().err().map(|error| error.kind())).collect();
+        assert_eq!(errors, if fails { vec![ErrorKind::LimitExceeded] } else { vec![] });
+        // Again: what was fetched counts once.
+        assert_eq!(message.payload("p0").unwrap().bytes().await.unwrap(), vec![0; 1000]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flood_of_broken_messages_is_errors_and_the_good_ones_arrive() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    let mut messages = bridge.subscribe("flood").await.unwrap();
+    let raw = async_nats::connect(nats.url()).await.unwrap();
+    let deep = "[".repeat(2000);
+    let broken = ["", "{", "\u{0}", "{\"payloads\":1}", "{\"payloads\":[]}x", &deep];
+    for round in 0..2000 {
+        raw.publish("flood", broken[round % broken.len()].to_owned().into()).await.unwrap();
+        if round % 500 == 499 {
+            raw.flush().await.unwrap();
+            let text = format!("good {round}");
+            bridge.send("flood").text("t", text).await.unwrap();
+        }
+    }
+    raw.flush().await.unwrap();
+    let (mut good, mut bad) = (0, 0);
+    while good + bad < 2004 {
+        match next(&mut messages).await {
+            Ok(message) => {
+                good += 1;
+                assert!(message.payload("t").unwrap().text().await.unwrap().starts_with("good "));
+            }
+            Err(error) => {
+                bad += 1;
+                assert_eq!(error.kind(), ErrorKind::Malformed, "{error}");
+            }
+        }
+    }
+    assert_eq!((good, bad), (4, 2000));
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(nothing_arrives(&bridge, &mut messages, "flood").await);
+}

@@ -1,0 +1,124 @@
+//! What reading a message costs and where its views point: into the message, and a small multiple of it.
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use natsbridge::{Content, Envelope, Limits};
+
+use crate::source::{self, Source};
+
+/// The most bytes for one payload's entry: views, position, the state of its content.
+const ENTRY: u64 = 512;
+/// What a parser may take at once before it looks at how much there is: buffers of a fixed size, error texts.
+const CONSTANT: u64 = 4096;
+
+/// Bytes for each byte of JSON that is read as values: `[[0]]` makes two lists with room for four values each.
+const VALUES: u64 = 128;
+
+/// Any message, or one near the documented order of keys: every view lies inside it, and no step allocates more than a
+/// small multiple of what it reads.
+pub(crate) fn memory(bytes: &[u8]) {
+    let (choice, rest) = bytes.split_first().unwrap_or((&0, &[]));
+    let source = &mut Source::new(rest);
+    let mut message = match choice % 4 {
+        0 => rest.to_vec(),
+        1 => source::message(source).into_bytes(),
+        2 => source::ordered_message(source).into_bytes(),
+        // Much of little: what is cheap to write and dear to hold.
+        _ => {
+            let piece = source.pick(&["0,", "{},", "[],", "null,", "\"\",", "{\"id\":\"\"},", "[[]],"]);
+            let list = piece.repeat(source.below(3000));
+            let list = list.trim_end_matches(',');
+            match source.below(3) {
+                0 => format!("{{\"payloads\":[{list}]}}"),
+                1 => format!("{{\"payloads\":[],\"metadata\":{{\"a\":[{list}]}}}}"),
+                _ => format!(
+                    "{{\"payloads\":[{{\"type\":\"dictionary\",\"transport\":\"direct\",\"data\":[{list}]}}]}}"
+                ),
+            }
+            .into_bytes()
+        }
+    };
+    if choice % 8 >= 4 {
+        source::mutate(source, &mut message);
+    }
+    check(Bytes::from(message));
+}
+
+fn check(message: Bytes) {
+    let limits = Limits::default().payload_count(2048);
+    let len = message.len() as u64;
+    let mut decoded = None;
+    let own = message.clone();
+    let held = measure(|| decoded = Envelope::decode_with(own, &limits).ok()).bytes_max;
+    let Some(envelope) = decoded else {
+        // Payloads are noted as they come, so a message that ends badly has cost as much.
+        let most = 2 * len + CONSTANT + ENTRY * (len / 2).min(2048) * 2;
+        return assert!(held <= most, "{held} bytes for a refusal of {len}");
+    };
+    let count = envelope.payload_count() as u64;
+    // Strings with escapes are copied, the entries' list doubles as it grows.
+    let most = 2 * len + CONSTANT + ENTRY * count * 2;
+    assert!(held <= most, "{held} bytes for a message of {len} with {count} payloads");
+
+    let place = message.as_ptr_range();
+    let has_escapes = message.contains(&b'\\');
+    let inside = |text: &[u8], what: &str| {
+        let range = text.as_ptr_range();
+        let within = place.start <= range.start && range.end <= place.end;
+        assert!(within || text.is_empty() || has_escapes, "{what} is no part of the message");
+        assert!(text.len() <= message.len(), "{what} is longer than the message");
+    };
+    let strings = [
+        envelope.correlation_id(),
+        envelope.msg_id(),
+        envelope.timestamp(),
+        envelope.send_to(),
+        envelope.msg_purpose(),
+        envelope.sender_name(),
+        envelope.sender_id(),
+        envelope.receiver_name(),
+        envelope.receiver_id(),
+        envelope.reply_to(),
+        envelope.reply_to_msg_id(),
+        envelope.broker_url(),
+    ];
+    strings.into_iter().for_each(|text| inside(text.as_bytes(), "a string"));
+    if envelope.metadata().as_json() != "{}" {
+        inside(envelope.metadata().as_json().as_bytes(), "metadata");
+    }
+    check_values(|| drop(envelope.metadata().to_value::<serde_json::Value>()), envelope.metadata().as_json());
+
+    for view in envelope.payloads() {
+        let strings = [view.id(), view.dataname(), view.type_name(), view.encoding()];
+        strings.into_iter().for_each(|text| inside(text.as_bytes(), "a payload's string"));
+        if view.metadata().as_json() != "{}" {
+            inside(view.metadata().as_json().as_bytes(), "a payload's metadata");
+        }
+        let most = match view.content() {
+            Ok(Content::Base64(text)) => text.max_decoded_len() as u64 + CONSTANT,
+            Ok(Content::Json(json)) => {
+                inside(&json, "JSON");
+                let data = view.decode().expect("JSON needs no decoding");
+                let text = std::str::from_utf8(data.bytes()).expect("it is a part of a message");
+                check_values(|| drop(data.json_value()), text);
+                json.len() as u64 + CONSTANT
+            }
+            Ok(Content::Link(url)) => {
+                inside(url.as_bytes(), "a link");
+                CONSTANT
+            }
+            Ok(_) | Err(_) => CONSTANT,
+        };
+        // The digest is looked up in the metadata, and a text with escapes is copied before it is decoded.
+        let most = most + VALUES * view.metadata().as_json().len() as u64 + if has_escapes { len } else { 0 };
+        let held = measure(|| drop(view.decode())).bytes_max;
+        assert!(held <= most, "{held} bytes to decode a payload where {most} are enough");
+    }
+}
+
+/// A tree of values takes a multiple of its text: two bytes of `0,` make a value, in lists that double as they grow.
+fn check_values(read: impl FnOnce(), text: &str) {
+    let held = measure(read).bytes_max;
+    let most = VALUES * text.len() as u64 + 4 * CONSTANT;
+    assert!(held <= most, "{held} bytes for the values of {} bytes of JSON", text.len());
+}
