@@ -6,7 +6,7 @@ use ::base64::Engine as _;
 use ::base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
 
-use super::{GATED, memcpy};
+use super::{GATED, memcpy, same_traffic};
 use crate::engine;
 use crate::input::{SIZES, random_bytes};
 use crate::scenario::{Contestant, Scenario};
@@ -27,7 +27,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 fn encode(len: usize) -> Vec<Contestant> {
     let raw = random_bytes(len, 1);
     let text = STANDARD.encode(&raw).into_bytes();
-    let mut all = vec![memcpy(raw.clone())];
+    let mut all = vec![memcpy(raw.clone()), same_traffic(&raw)];
     for tier in engine::tiers() {
         let codec = engine::base64(tier).expect("the machine has it");
         all.push(Contestant::new(
@@ -66,7 +66,7 @@ fn encode(len: usize) -> Vec<Contestant> {
 fn decode(len: usize) -> Vec<Contestant> {
     let raw = random_bytes(len, 1);
     let text = STANDARD.encode(&raw).into_bytes();
-    let mut all = vec![memcpy(raw.clone())];
+    let mut all = vec![memcpy(raw.clone()), same_traffic(&raw)];
     all.push(Contestant::new(
         "memchr",
         &text.len().to_le_bytes(),

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use bytes::BytesMut;
 
-use super::{GATED, memcpy};
+use super::{GATED, memcpy, same_traffic};
 use crate::engine::{Decoded, Shared};
 use crate::input::{Input, SIZES, Shape, fields, payloads};
 use crate::rival::{borrowed, naive};
@@ -60,7 +60,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 fn encode(shape: Shape, count: usize, len: usize) -> Vec<Contestant> {
     let input = Rc::new(Input::new(shape, count, len));
     let message = input.message.clone();
-    let mut all = vec![memcpy(input.concatenated())];
+    let mut all = vec![memcpy(input.concatenated()), same_traffic(&input.concatenated())];
     all.push(Contestant::new(
         "natsbridge",
         &message,
@@ -105,7 +105,7 @@ fn decode(shape: Shape, count: usize, len: usize) -> Vec<Contestant> {
     let input = Rc::new(Input::new(shape, count, len));
     let raw = input.concatenated();
     let message = input.message.clone();
-    let mut all = vec![memcpy(raw.clone())];
+    let mut all = vec![memcpy(raw.clone()), same_traffic(&raw)];
     all.push(Contestant::new(
         "natsbridge",
         &raw,

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 use super::names::{
-    self, Camel, Dialect, FIELDS, Field, PAYLOAD_FIELDS, PayloadField, STRING_FIELDS, Snake, Spelling, Word,
+    self, CAMEL_ORDER, CAMEL_TYPE, Camel, DATANAME, Dialect, FIELDS, Field, Order, PAYLOAD_FIELDS,
+    PayloadField, SNAKE_ORDER, SNAKE_TYPE, STRING_FIELDS, Snake, Spelling, Word,
 };
 use super::scan::{Kind, RawString, Scan, ScanError, Scanner, unescape_into};
 use super::{DataSpan, Decoded, Defect, Entry, Envelope, Size, Span, Text, Transport};
@@ -17,7 +18,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
 use crate::payload::aligned::ALIGNMENT;
-use crate::timestamp;
 
 /// The depth at which things stand in a message, the outermost object being 1.
 const FIELD_DEPTH: usize = 2;
@@ -26,25 +26,30 @@ const PAYLOAD_FIELD_DEPTH: usize = 4;
 
 /// Reads a message; payloads that can be decoded on the way go to `early`. Without `fast`, every key is looked for as if it
 /// might stand anywhere, with the instructions that every machine has.
+#[inline(never)]
 pub(super) fn decode(body: Bytes, limits: &Limits, early: Option<Early<'_>>, fast: bool) -> Result<Envelope> {
-    let max_len = limits.message_len.min(u32::MAX as usize);
-    if body.len() > max_len {
-        return Err(too_long(body.len(), max_len));
-    }
-    // One value from here to the caller, so that nobody has to move it: it is large.
+    // One value, returned in one place: so the compiler makes it where the caller wants it. It is large, and moving it
+    // takes as long as reading a good part of the message.
     let mut result = Ok(Envelope::unread(body));
-    if let Ok(envelope) = &mut result {
-        let job = Decode { envelope, early, max_payloads: limits.payload_count, fast };
-        let read = if fast { dispatch(job) } else { job.run(Baseline) };
-        let read = read.map_err(|error| refused(error, limits)).and_then(|()| {
-            // A short message holds nothing that is too long.
-            if envelope.body.len() > limits.shortest() { check_lengths(envelope, limits) } else { Ok(()) }
-        });
-        if let Err(error) = read {
-            result = Err(error);
-        }
+    if let Ok(envelope) = &mut result
+        && let Err(error) = read(envelope, limits, early, fast)
+    {
+        result = Err(error);
     }
     result
+}
+
+#[inline(always)]
+fn read(envelope: &mut Envelope, limits: &Limits, early: Option<Early<'_>>, fast: bool) -> Result<()> {
+    let max_len = limits.message_len.min(u32::MAX as usize);
+    if envelope.body.len() > max_len {
+        return Err(too_long(envelope.body.len(), max_len));
+    }
+    let job = Decode { envelope: &mut *envelope, early, max_payloads: limits.payload_count, fast };
+    let read = if fast { dispatch(job) } else { job.run(Baseline) };
+    read.map_err(|error| refused(error, limits))?;
+    // A short message holds nothing that is too long.
+    if envelope.body.len() > limits.shortest() { check_lengths(envelope, limits) } else { Ok(()) }
 }
 
 /// Holds what has been read against the bounds of its parts. All of it is positions so far, so nothing was taken.
@@ -65,10 +70,10 @@ fn check_lengths(envelope: &mut Envelope, limits: &Limits) -> Result<()> {
     envelope.strings.iter().try_for_each(name)?;
     metadata(envelope.metadata)?;
     for (index, entry) in envelope.payloads.iter_mut().enumerate() {
-        let Entry { id, dataname, type_name, transport, encoding, .. } = entry;
-        [id, dataname, type_name, transport, encoding]
-            .into_iter()
-            .try_for_each(|text| name(text))
+        entry
+            .texts
+            .iter()
+            .try_for_each(name)
             .and_then(|()| metadata(entry.metadata))
             .map_err(|error| error.in_payload(index))?;
         let (data, len) = match entry.data {
@@ -97,7 +102,6 @@ fn decoded_len(raw: &[u8], escaped: bool) -> usize {
 
 const NAME_TOO_LONG: &str = "a name is longer than this receiver accepts";
 const METADATA_TOO_LONG: &str = "metadata is longer than this receiver accepts";
-
 #[cold]
 fn too_long(len: usize, max_len: usize) -> Error {
     Error::new(ErrorKind::LimitExceeded, "the message is longer than this receiver accepts")
@@ -113,9 +117,6 @@ fn refused(ScanError { offset, what }: ScanError, limits: &Limits) -> Error {
     }
     Error::new(ErrorKind::Malformed, what).at(offset as u64)
 }
-
-/// The length of a UUID's text.
-const ID_LEN: usize = 36;
 
 const TOO_MANY: &str = "more payloads than this receiver accepts";
 
@@ -134,18 +135,9 @@ impl Job for Decode<'_> {
         let Self { envelope, early, max_payloads, fast } = self;
         let Envelope { body, resolved, dialect, strings, metadata, payloads, decoded } = envelope;
         let scanner = Scanner::at_level(level, body);
-        let mut reader = Reader {
-            scanner,
-            resolved,
-            dialect: None,
-            strings,
-            metadata,
-            payloads,
-            early,
-            max_payloads,
-            fast,
-        };
-        let read = reader.message();
+        let mut reader =
+            Reader { scanner, resolved, dialect: None, strings, metadata, early, max_payloads, fast };
+        let read = reader.message(payloads);
         *dialect = reader.dialect.unwrap_or_default();
         if let Some(early) = reader.early {
             *decoded = early.finish();
@@ -154,13 +146,15 @@ impl Job for Decode<'_> {
     }
 }
 
+type Payloads = SmallVec<[Entry; super::INLINE_PAYLOADS]>;
+
+/// Held by nobody but functions that are inlined, for the reason that the scanner gives.
 struct Reader<'a, L> {
     scanner: Scanner<'a, L>,
     resolved: &'a mut String,
     dialect: Option<Dialect>,
     strings: &'a mut [Text; STRING_FIELDS],
     metadata: &'a mut Span,
-    payloads: &'a mut SmallVec<[Entry; super::INLINE_PAYLOADS]>,
     early: Option<Early<'a>>,
     max_payloads: usize,
     fast: bool,
@@ -168,29 +162,62 @@ struct Reader<'a, L> {
 
 impl<L: Level> Reader<'_, L> {
     #[inline(always)]
-    fn message(&mut self) -> Scan<()> {
+    fn message(&mut self, payloads: &mut Payloads) -> Scan<()> {
         if self.scanner.input().starts_with(b"\xEF\xBB\xBF") {
             return Err(ScanError { offset: 0, what: "a byte order mark is not allowed" });
         }
+        let order = if !self.fast {
+            None
+        } else if self.scanner.skip_exact(Camel::STRINGS[0]) {
+            Some(&CAMEL_ORDER)
+        } else if self.scanner.skip_exact(Snake::STRINGS[0]) {
+            Some(&SNAKE_ORDER)
+        } else {
+            None
+        };
         let mut seen = Seen::default();
-        let mut more = if self.fast && self.scanner.skip_exact(Camel::STRINGS[0]) {
-            seen = Seen::first(self.in_order::<Camel>()?);
-            self.more()?
-        } else if self.fast && self.scanner.skip_exact(Snake::STRINGS[0]) {
-            seen = Seen::first(self.in_order::<Snake>()?);
-            self.more()?
+        // Whether the payloads are next, from behind their opening bracket.
+        let mut elements = false;
+        let mut more = if let Some(order) = order {
+            let fields = self.in_order(order)?;
+            seen = Seen::first(fields);
+            elements = fields == FIELDS.len();
+            !elements && self.more()?
         } else {
             self.scanner.expect(b'{', "expected a JSON object")?;
             !self.scanner.take(b'}')
         };
-        while more {
-            let (at, key) = self.key()?;
-            match self.known(names::find_field(key)) {
-                None => self.scanner.skip(FIELD_DEPTH)?,
-                Some(field) => {
-                    seen.once(field as u32, at)?;
-                    self.field(field)?;
+        loop {
+            if elements {
+                self.elements(payloads)?;
+                elements = false;
+            } else if more {
+                if self.fast {
+                    let (strings, find) = (&mut self.strings[..], names::find_string_field);
+                    if !compact_strings(
+                        &mut self.scanner,
+                        &mut self.dialect,
+                        self.resolved,
+                        &mut seen,
+                        strings,
+                        find,
+                    )? {
+                        break;
+                    }
                 }
+                let (at, key) = self.key()?;
+                match self.known(names::find_field(key)) {
+                    None => self.scanner.skip(FIELD_DEPTH)?,
+                    Some(field) => {
+                        seen.once(field as u32, at)?;
+                        elements = self.field(field)?;
+                        if elements {
+                            continue;
+                        }
+                    }
+                }
+            } else {
+                break;
             }
             more = self.more()?;
         }
@@ -202,96 +229,84 @@ impl<L: Level> Reader<'_, L> {
         }
     }
 
-    /// Whether the object that is being read goes on behind a value; consumes what tells it.
     #[inline(always)]
     fn more(&mut self) -> Scan<bool> {
-        if self.scanner.take(b',') {
-            return Ok(true);
-        }
-        self.scanner.expect(b'}', "expected a comma or the end of the object")?;
-        Ok(false)
+        more(&mut self.scanner)
     }
 
     /// Reads fields in the documented order, as this crate writes them, from behind the first key; how many there were.
-    /// Whatever is not as expected has not been touched: the general path goes on behind the last value.
+    /// Of the payloads only the opening bracket. Whatever is not as expected has not been touched: the general path goes
+    /// on behind the last value.
     #[inline(always)]
-    fn in_order<S: Spelling>(&mut self) -> Scan<usize> {
-        self.dialect = Some(S::DIALECT);
-        self.strings[0] = self.rest_of_text(ID_LEN)?;
-        // Each with the length that it has most often.
-        macro_rules! string {
-            ($($field:literal: $likely:expr),+) => {$(
-                if !self.scanner.skip_exact(&S::STRINGS[$field][1..]) {
-                    return Ok($field);
-                }
-                self.strings[$field] = self.rest_of_text($likely)?;
-            )+};
-        }
-        string!(1: ID_LEN, 2: timestamp::LEN, 3: ID_LEN, 4: "chat".len(), 5: "NATSBridge".len(), 6: ID_LEN);
-        string!(7: "NATSBridge".len(), 8: ID_LEN, 9: ID_LEN, 10: ID_LEN, 11: "nats://localhost:4222".len());
-        if self.scanner.skip_exact(&S::NO_METADATA_PAYLOADS[1..]) {
-            let end = self.scanner.pos() - S::PAYLOADS.len();
-            *self.metadata = span(&(end - 2..end));
-        } else {
-            if !self.scanner.skip_exact_before(&S::METADATA[1..], b'{') {
-                return Ok(Field::Metadata as usize);
-            }
-            *self.metadata = self.value(FIELD_DEPTH)?;
-            if !self.scanner.skip_exact(S::PAYLOADS) {
-                return Ok(Field::Payloads as usize);
+    fn in_order(&mut self, order: &Order) -> Scan<usize> {
+        self.dialect = Some(order.dialect);
+        for (at, (text, behind)) in self.strings.iter_mut().zip(&order.behind).enumerate() {
+            *text = rest_of_text(&mut self.scanner, self.resolved)?;
+            if !self.scanner.skip_piece(behind) {
+                let fields = at + 1;
+                return if fields == STRING_FIELDS { self.metadata_in_order(order) } else { Ok(fields) };
             }
         }
-        self.elements()?;
+        let end = self.scanner.pos() - order.payloads.len;
+        *self.metadata = span(&(end - 2..end));
         Ok(FIELDS.len())
     }
 
+    /// The same from behind the last string where there is metadata.
     #[inline(always)]
-    fn field(&mut self, field: Field) -> Scan<()> {
-        match field {
-            Field::Payloads => self.payloads(),
-            Field::Metadata => {
-                *self.metadata = match self.scanner.kind()? {
-                    Kind::Null => self.null()?,
-                    Kind::Object => self.value(FIELD_DEPTH)?,
-                    _ => return self.scanner.fail("metadata must be an object"),
-                };
-                Ok(())
-            }
-            string => {
-                let text = match self.scanner.kind()? {
-                    Kind::Null => Text::in_body(self.null()?),
-                    Kind::String => self.string()?,
-                    _ => return self.scanner.fail("this key's value must be a string"),
-                };
-                // Only Metadata and Payloads are not below STRING_FIELDS.
-                self.strings[string as usize] = text;
-                Ok(())
-            }
+    fn metadata_in_order(&mut self, order: &Order) -> Scan<usize> {
+        if !self.scanner.skip_piece_before(&order.metadata, b'{') {
+            return Ok(Field::Metadata as usize);
         }
+        *self.metadata = self.value(FIELD_DEPTH)?;
+        Ok(if self.scanner.skip_piece(&order.payloads) { FIELDS.len() } else { Field::Payloads as usize })
     }
 
+    /// The value of a field, but of the payloads only the opening bracket: whether that is what was read.
     #[inline(always)]
-    fn payloads(&mut self) -> Scan<()> {
-        if self.scanner.kind()? != Kind::Array {
-            return self.scanner.fail("payloads must be an array");
+    fn field(&mut self, field: Field) -> Scan<bool> {
+        if let Some(text) = self.strings.get_mut(field as usize) {
+            *text = match self.scanner.kind()? {
+                Kind::String => string(&mut self.scanner, self.resolved)?,
+                Kind::Null => {
+                    self.scanner.literal()?;
+                    Text::default()
+                }
+                _ => return self.scanner.fail("this key's value must be a string"),
+            };
+            return Ok(false);
         }
-        self.scanner.take(b'[');
-        self.elements()
+        let kind = self.scanner.kind()?;
+        if field == Field::Payloads {
+            if kind != Kind::Array {
+                return self.scanner.fail("payloads must be an array");
+            }
+            self.scanner.take(b'[');
+            return Ok(true);
+        }
+        match kind {
+            Kind::Null => self.scanner.literal()?,
+            Kind::Object => *self.metadata = self.value(FIELD_DEPTH)?,
+            _ => return self.scanner.fail("metadata must be an object"),
+        }
+        Ok(false)
     }
 
     /// The payloads, from behind the opening bracket.
     #[inline(always)]
-    fn elements(&mut self) -> Scan<()> {
+    fn elements(&mut self, payloads: &mut Payloads) -> Scan<()> {
         if self.scanner.take(b']') {
             return Ok(());
         }
         loop {
-            if self.payloads.len() == self.max_payloads {
+            if payloads.len() == self.max_payloads {
                 return self.scanner.fail(TOO_MANY);
             }
-            let mut entry = Entry::default();
-            self.payload(&mut entry)?;
-            self.payloads.push(entry);
+            // In its place at once: copying what has just been written in small pieces would have to wait for it.
+            payloads.push(Entry::default());
+            if let Some(entry) = payloads.last_mut() {
+                self.payload(entry)?;
+            }
             if !self.scanner.take(b',') {
                 return self.scanner.expect(b']', "expected a comma or the end of the array");
             }
@@ -300,9 +315,9 @@ impl<L: Level> Reader<'_, L> {
 
     #[inline(always)]
     fn payload(&mut self, entry: &mut Entry) -> Scan<()> {
-        let kind = self.scanner.kind()?;
+        let is_object = self.scanner.peek() == Some(b'{');
         let start = self.scanner.pos() as u32;
-        if kind != Kind::Object {
+        if !is_object {
             self.scanner.skip(PAYLOAD_DEPTH)?;
             entry.defect = Some((start, Defect::NoObject));
             return Ok(());
@@ -310,7 +325,10 @@ impl<L: Level> Reader<'_, L> {
         let mut seen = Seen::default();
         let mut more = if self.fast && self.scanner.skip_exact(Camel::ID) {
             match self.payload_in_order(entry)? {
-                None if !entry.type_name.is_empty() => return Ok(()),
+                // Nothing can be wrong with it but that its type is empty.
+                None if !entry.text(PayloadField::Type).is_empty() && entry.decoded.is_some() => {
+                    return Ok(());
+                }
                 None => false,
                 Some(fields) => {
                     seen = Seen::first(fields);
@@ -322,6 +340,20 @@ impl<L: Level> Reader<'_, L> {
             !self.scanner.take(b'}')
         };
         while more {
+            if self.fast {
+                let (texts, find) = (&mut entry.texts[..], names::find_payload_string_field);
+                more = compact_strings(
+                    &mut self.scanner,
+                    &mut self.dialect,
+                    self.resolved,
+                    &mut seen,
+                    texts,
+                    find,
+                )?;
+                if !more {
+                    break;
+                }
+            }
             let (at, key) = self.key()?;
             match self.known(names::find_payload_field(key)) {
                 None => self.scanner.skip(PAYLOAD_FIELD_DEPTH)?,
@@ -333,26 +365,29 @@ impl<L: Level> Reader<'_, L> {
             more = self.more()?;
         }
         self.judge(entry, start);
+        if self.early.is_some() && entry.decoded.is_none() {
+            self.decode_late(entry);
+        }
         Ok(())
     }
 
-    /// The same for a payload as for the fields in [`in_order`](Self::in_order). `None` if it was read to its end, and
-    /// then nothing can be wrong with it but that its type is empty.
+    /// The same for a payload as for the fields in [`in_order`](Self::in_order). `None` if it was read to its end.
     #[inline(always)]
     fn payload_in_order(&mut self, entry: &mut Entry) -> Scan<Option<usize>> {
-        entry.id = self.rest_of_text(ID_LEN)?;
-        if !self.scanner.skip_exact(&Camel::DATANAME[1..]) {
+        entry.set_text(PayloadField::Id, self.rest_of_text()?);
+        if !self.scanner.skip_piece(&DATANAME) {
             return Ok(Some(PayloadField::Dataname as usize));
         }
-        entry.dataname = self.rest_of_text("message".len())?;
-        if self.scanner.skip_exact(&Camel::TYPE[1..]) {
-            self.dialect = self.dialect.or(Some(Dialect::Camel));
-        } else if self.scanner.skip_exact(&Snake::TYPE[1..]) {
-            self.dialect = self.dialect.or(Some(Dialect::Snake));
+        entry.set_text(PayloadField::Dataname, self.rest_of_text()?);
+        let spelled = if self.scanner.skip_piece(&CAMEL_TYPE) {
+            Dialect::Camel
+        } else if self.scanner.skip_piece(&SNAKE_TYPE) {
+            Dialect::Snake
         } else {
             return Ok(Some(PayloadField::Type as usize));
-        }
-        entry.type_name = self.rest_of_text("binary".len())?;
+        };
+        self.dialect = self.dialect.or(Some(spelled));
+        entry.set_text(PayloadField::Type, self.rest_of_text()?);
 
         let at = self.scanner.pos();
         let (direct, link) = (&Camel::DIRECT_SIZE[1..], &Camel::LINK_SIZE[1..]);
@@ -379,8 +414,8 @@ impl<L: Level> Reader<'_, L> {
         };
         let within = |place: Range<usize>| Text::in_body(span(&(at + place.start..at + place.end)));
         entry.way = Some(way);
-        entry.transport = within(transport);
-        entry.encoding = within(encoding);
+        entry.set_text(PayloadField::Transport, within(transport));
+        entry.set_text(PayloadField::Encoding, within(encoding));
         entry.size = Size(size);
         self.scanner.skip_to(at + digits + size_len);
         if !self.scanner.skip_exact(Camel::DATA) {
@@ -406,71 +441,56 @@ impl<L: Level> Reader<'_, L> {
         let mut defect = |what: Defect| {
             entry.defect.get_or_insert((at, what));
         };
-        let target = match field {
-            PayloadField::Id => &mut entry.id,
-            PayloadField::Dataname => &mut entry.dataname,
-            PayloadField::Type => &mut entry.type_name,
-            PayloadField::Transport => &mut entry.transport,
-            PayloadField::Encoding => &mut entry.encoding,
-            PayloadField::Size => {
-                match kind {
-                    Kind::Null => self.scanner.literal()?,
-                    Kind::Number => {
-                        let digits = self.scanner.number()?;
-                        match integer(&self.scanner.input()[digits]) {
-                            Some(size) => entry.size = Size(size),
-                            None => defect(Defect::SizeNotWhole),
-                        }
-                    }
-                    _ => {
-                        self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                        defect(Defect::SizeNoNumber);
+        match field {
+            PayloadField::Id
+            | PayloadField::Dataname
+            | PayloadField::Type
+            | PayloadField::Transport
+            | PayloadField::Encoding => match kind {
+                Kind::String => {
+                    let text = self.string()?;
+                    entry.set_text(field, text);
+                }
+                Kind::Null => self.scanner.literal()?,
+                _ => {
+                    self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
+                    defect(Defect::NoString);
+                }
+            },
+            PayloadField::Size => match kind {
+                Kind::Null => self.scanner.literal()?,
+                Kind::Number => {
+                    let digits = self.scanner.number()?;
+                    match integer(&self.scanner.input()[digits]) {
+                        Some(size) => entry.size = Size(size),
+                        None => defect(Defect::SizeNotWhole),
                     }
                 }
-                return Ok(());
-            }
-            PayloadField::Data => {
-                match kind {
-                    Kind::Null => self.scanner.literal()?,
-                    Kind::String => {
-                        self.scanner.take(b'"');
-                        self.rest_of_data(entry)?;
-                    }
-                    Kind::Object | Kind::Array => {
-                        entry.data = DataSpan::Json(self.value(PAYLOAD_FIELD_DEPTH)?)
-                    }
-                    Kind::Number | Kind::Bool => {
-                        self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                        defect(Defect::DataNoString);
-                    }
+                _ => {
+                    self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
+                    defect(Defect::SizeNoNumber);
                 }
-                return Ok(());
-            }
-            PayloadField::Metadata => {
-                match kind {
-                    Kind::Null => self.scanner.literal()?,
-                    Kind::Object => entry.metadata = self.value(PAYLOAD_FIELD_DEPTH)?,
-                    _ => {
-                        self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                        defect(Defect::MetadataNoObject);
-                    }
+            },
+            PayloadField::Data => match kind {
+                Kind::Null => self.scanner.literal()?,
+                Kind::String => {
+                    self.scanner.take(b'"');
+                    self.rest_of_data(entry)?;
                 }
-                return Ok(());
-            }
-        };
-        match kind {
-            Kind::Null => self.scanner.literal()?,
-            Kind::String => {
-                let text = self.string()?;
-                *target = text;
-                if field == PayloadField::Transport {
-                    entry.way = Transport::from_name(self.text(text));
+                Kind::Object | Kind::Array => entry.data = DataSpan::Json(self.value(PAYLOAD_FIELD_DEPTH)?),
+                Kind::Number | Kind::Bool => {
+                    self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
+                    defect(Defect::DataNoString);
                 }
-            }
-            _ => {
-                self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
-                defect(Defect::NoString);
-            }
+            },
+            PayloadField::Metadata => match kind {
+                Kind::Null => self.scanner.literal()?,
+                Kind::Object => entry.metadata = self.value(PAYLOAD_FIELD_DEPTH)?,
+                _ => {
+                    self.scanner.skip(PAYLOAD_FIELD_DEPTH)?;
+                    defect(Defect::MetadataNoObject);
+                }
+            },
         }
         Ok(())
     }
@@ -478,12 +498,13 @@ impl<L: Level> Reader<'_, L> {
     /// What a payload needs to be readable at all. `start` is where its object begins.
     #[inline(always)]
     fn judge(&self, entry: &mut Entry, start: u32) {
+        self.find_way(entry);
         if entry.defect.is_some() {
             return;
         }
-        let what = if entry.type_name.is_empty() {
+        let what = if entry.text(PayloadField::Type).is_empty() {
             Defect::NoType
-        } else if entry.transport.is_empty() {
+        } else if entry.text(PayloadField::Transport).is_empty() {
             Defect::NoTransport
         } else if entry.way.is_none() {
             Defect::UnknownTransport
@@ -492,7 +513,8 @@ impl<L: Level> Reader<'_, L> {
                 DataSpan::Missing => Defect::NoData,
                 DataSpan::Json(_) if entry.way == Some(Transport::Link) => Defect::LinkNoString,
                 DataSpan::Json(_)
-                    if !PayloadType::from_name(self.text(entry.type_name)).may_be_inline_json() =>
+                    if !PayloadType::from_name(self.text(entry.text(PayloadField::Type)))
+                        .may_be_inline_json() =>
                 {
                     Defect::TypeNoInlineJson
                 }
@@ -502,18 +524,24 @@ impl<L: Level> Reader<'_, L> {
         entry.defect = Some((start, what));
     }
 
+    /// What the transport means, if it has been read.
+    #[inline(always)]
+    fn find_way(&self, entry: &mut Entry) {
+        if entry.way.is_none() {
+            entry.way = Transport::from_name(self.text(entry.text(PayloadField::Transport)));
+        }
+    }
+
     /// The string behind `data`, from behind its opening quote.
     #[inline(always)]
     fn rest_of_data(&mut self, entry: &mut Entry) -> Scan<()> {
+        if self.early.is_some() {
+            self.find_way(entry);
+        }
         if self.early.is_some() && self.decode_early(entry) {
             return Ok(());
         }
-        let raw = match entry.size.get() {
-            Some(size) if size <= self.scanner.input().len() as u64 => {
-                self.scanner.rest_of_likely_string(base64::encoded_len(size as usize))?
-            }
-            _ => self.scanner.rest_of_string()?,
-        };
+        let raw = self.scanner.rest_of_string()?;
         entry.data = DataSpan::String { span: span(&raw.range), escaped: raw.escaped };
         Ok(())
     }
@@ -525,7 +553,10 @@ impl<L: Level> Reader<'_, L> {
     /// have is the exception, and such a text is left alone.
     #[inline(always)]
     fn decode_early(&mut self, entry: &mut Entry) -> bool {
-        if entry.defect.is_some() || entry.type_name.is_empty() || entry.way != Some(Transport::Direct) {
+        if entry.defect.is_some()
+            || entry.text(PayloadField::Type).is_empty()
+            || entry.way != Some(Transport::Direct)
+        {
             return false;
         }
         let start = self.scanner.pos();
@@ -542,13 +573,28 @@ impl<L: Level> Reader<'_, L> {
             return false;
         }
         let Some(early) = &mut self.early else { return false };
-        entry.decoded = early.decode(text, rest.len());
+        entry.decoded = early.reborrow().decode(text, rest.len());
         if entry.decoded.is_none() {
             return false;
         }
         entry.data = DataSpan::String { span: span(&(start..start + len)), escaped: false };
         self.scanner.skip_to(start + len + 1);
         true
+    }
+
+    /// Decodes a direct payload that has been read to its end, because what has to be known of it came behind its data:
+    /// the text is still in the cache.
+    #[inline(always)]
+    fn decode_late(&mut self, entry: &mut Entry) {
+        if let DataSpan::String { span, escaped: false } = entry.data
+            && entry.defect.is_none()
+            && entry.way == Some(Transport::Direct)
+            && let Some(early) = &mut self.early
+        {
+            // Inline JSON begins with what is no base64, and is left alone by that.
+            let input = self.scanner.input();
+            entry.decoded = early.reborrow().decode(&input[span.range()], input.len() - span.range().start);
+        }
     }
 
     /// A key, and its position.
@@ -576,48 +622,84 @@ impl<L: Level> Reader<'_, L> {
     }
 
     #[inline(always)]
-    fn null(&mut self) -> Scan<Span> {
-        self.scanner.literal()?;
-        Ok(Span::default())
-    }
-
-    #[inline(always)]
     fn value(&mut self, depth: usize) -> Scan<Span> {
         self.scanner.value(depth).map(|range| span(&range))
     }
 
     #[inline(always)]
     fn string(&mut self) -> Scan<Text> {
-        self.scanner.expect(b'"', "expected a string")?;
-        self.rest_of_text(ID_LEN)
-    }
-
-    /// A string from behind its opening quote.
-    #[inline(always)]
-    fn rest_of_text(&mut self, likely: usize) -> Scan<Text> {
-        let raw = self.scanner.rest_of_likely_string(likely)?;
-        Ok(self.resolve(&raw))
+        string(&mut self.scanner, self.resolved)
     }
 
     #[inline(always)]
-    fn resolve(&mut self, raw: &RawString) -> Text {
-        if raw.escaped { self.resolve_escapes(raw) } else { Text::in_body(span(&raw.range)) }
-    }
-
-    #[inline(never)]
-    fn resolve_escapes(&mut self, raw: &RawString) -> Text {
-        let mut text = Vec::new();
-        unescape_into(&self.scanner.input()[raw.range.clone()], &mut text);
-        let start = self.resolved.len();
-        // The scanner has checked the text and its escapes, so nothing is replaced here.
-        self.resolved.push_str(&String::from_utf8_lossy(&text));
-        Text::in_resolved(span(&(start..self.resolved.len())))
+    fn rest_of_text(&mut self) -> Scan<Text> {
+        rest_of_text(&mut self.scanner, self.resolved)
     }
 
     #[inline(always)]
     fn text(&self, text: Text) -> &str {
         text.of(self.scanner.input(), self.resolved)
     }
+}
+
+/// Whether the object that is being read goes on behind a value; consumes what tells it.
+#[inline(always)]
+fn more<L: Level>(scanner: &mut Scanner<'_, L>) -> Scan<bool> {
+    if scanner.take(b',') {
+        return Ok(true);
+    }
+    scanner.expect(b'}', "expected a comma or the end of the object")?;
+    Ok(false)
+}
+
+/// Reads pairs of known keys and strings as long as nothing else stands between them than what has to: as the general path
+/// would, but with fewer questions. Whatever else comes next has not been touched. Whether the object goes on.
+#[inline(always)]
+fn compact_strings<L: Level>(
+    scanner: &mut Scanner<'_, L>,
+    dialect: &mut Option<Dialect>,
+    resolved: &mut String,
+    seen: &mut Seen,
+    texts: &mut [Text],
+    find: impl Fn(Word) -> Option<(usize, Option<Dialect>)>,
+) -> Scan<bool> {
+    loop {
+        let at = scanner.pos();
+        let Some(key) = scanner.compact_string_key() else { return Ok(true) };
+        let word = Word::at_start_of(&scanner.input()[key.start..], key.len());
+        let Some((field, spelled)) = find(word) else { return Ok(true) };
+        let Some(text) = texts.get_mut(field) else { return Ok(true) };
+        seen.once(field as u32, at)?;
+        *dialect = dialect.or(spelled);
+        scanner.skip_to(key.end + r#"":""#.len());
+        *text = rest_of_text(scanner, resolved)?;
+        if !more(scanner)? {
+            return Ok(false);
+        }
+    }
+}
+
+#[inline(always)]
+fn string<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut String) -> Scan<Text> {
+    scanner.expect(b'"', "expected a string")?;
+    rest_of_text(scanner, resolved)
+}
+
+/// A string from behind its opening quote.
+#[inline(always)]
+fn rest_of_text<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut String) -> Scan<Text> {
+    let RawString { range, escaped } = scanner.rest_of_string()?;
+    Ok(if escaped { resolve(&scanner.input()[range], resolved) } else { Text::in_body(span(&range)) })
+}
+
+#[inline(never)]
+fn resolve(raw: &[u8], resolved: &mut String) -> Text {
+    let mut text = Vec::new();
+    unescape_into(raw, &mut text);
+    let start = resolved.len();
+    // The scanner has checked the text and its escapes, so nothing is replaced here.
+    resolved.push_str(&String::from_utf8_lossy(&text));
+    Text::in_resolved(span(&(start..resolved.len())))
 }
 
 /// Where payloads are decoded while the message is read: a buffer of which they are split off and shared, or one in which
@@ -628,12 +710,20 @@ pub(super) enum Early<'a> {
 }
 
 impl Early<'_> {
+    #[inline(always)]
+    fn reborrow(&mut self) -> Early<'_> {
+        match self {
+            Self::Shared(out) => Early::Shared(out),
+            Self::Kept(out) => Early::Kept(out),
+        }
+    }
+
     /// The bytes of a base64 text, on the boundary that Arrow wants; nothing if it is none, or for want of room.
     /// `rest_len` bytes of the message are left, this text included.
     #[inline]
-    fn decode(&mut self, text: &[u8], rest_len: usize) -> Option<Decoded> {
+    fn decode(mut self, text: &[u8], rest_len: usize) -> Option<Decoded> {
         let reserved = rest_len / 4 * 3 + ALIGNMENT;
-        let (len, spare) = match self {
+        let (len, spare) = match &mut self {
             Self::Shared(out) => {
                 if out.is_empty() {
                     out.reserve(reserved);
@@ -656,7 +746,7 @@ impl Early<'_> {
         let end = match self {
             Self::Shared(out) => {
                 out.resize(start, 0);
-                if base64::decode_append(text, *out).is_err() {
+                if base64::decode_append(text, out).is_err() {
                     out.truncate(len);
                     return None;
                 }
@@ -664,7 +754,7 @@ impl Early<'_> {
             }
             Self::Kept(out) => {
                 out.resize(start, 0);
-                if base64::decode_append(text, *out).is_err() {
+                if base64::decode_append(text, out).is_err() {
                     out.truncate(len);
                     return None;
                 }

@@ -25,7 +25,7 @@ pub use self::encode::{Data, MessageFields, PayloadFields, encode, encoded_len, 
 pub(crate) use self::metadata::Sha256Entry;
 pub use self::metadata::{Metadata, MetadataView};
 pub use self::names::Dialect;
-use self::names::{Field, STRING_FIELDS};
+use self::names::{Field, PAYLOAD_STRING_FIELDS, PayloadField, STRING_FIELDS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
@@ -132,11 +132,7 @@ enum DataSpan {
 /// One element of `payloads`.
 #[derive(Debug, Clone, Copy, Default)]
 struct Entry {
-    id: Text,
-    dataname: Text,
-    type_name: Text,
-    transport: Text,
-    encoding: Text,
+    texts: [Text; PAYLOAD_STRING_FIELDS],
     /// What `transport` means.
     way: Option<Transport>,
     size: Size,
@@ -147,6 +143,20 @@ struct Entry {
     metadata: Span,
     /// Why this payload cannot be read, and where; the first reason found.
     defect: Option<(u32, Defect)>,
+}
+
+impl Entry {
+    /// The text of a field that is a string.
+    fn text(&self, field: PayloadField) -> Text {
+        self.texts.get(field as usize).copied().unwrap_or_default()
+    }
+
+    /// Nothing for a field that is no string.
+    fn set_text(&mut self, field: PayloadField, text: Text) {
+        if let Some(place) = self.texts.get_mut(field as usize) {
+            *place = text;
+        }
+    }
 }
 
 /// An announced size; none is kept as a number that no size can have.
@@ -297,9 +307,10 @@ impl Envelope {
     ///
     /// # Cost
     /// One pass. For the first payload to decode, `out` grows by one [`reserve`](BytesMut::reserve) of three quarters of
-    /// the message's remaining length and 64 bytes. Decoded now are direct payloads whose type, transport and right
-    /// size come before their data, as in the documented order of keys, as long as that room is enough for them and
-    /// for the gaps that align each to 64 bytes; the others when they are asked for, each into memory of its own.
+    /// the message's remaining length and 64 bytes. Decoded now are direct payloads without escapes in their text, as
+    /// long as that room is enough for them and for the gaps that align each to 64 bytes; the others when they are asked
+    /// for, each into memory of its own. Where type, transport and right size come before the data, as in the documented
+    /// order of keys, the text is read once; elsewhere it is searched for its end first.
     ///
     /// # Examples
     /// ```
@@ -464,6 +475,7 @@ impl Envelope {
     }
 
     /// A message of which nothing has been read.
+    #[inline]
     fn unread(body: Bytes) -> Self {
         Self {
             body,
@@ -525,23 +537,23 @@ impl<'a> PayloadView<'a> {
 
     /// Its id.
     pub fn id(&self) -> &'a str {
-        self.envelope.text(self.entry.id)
+        self.text(PayloadField::Id)
     }
 
     /// Its name, as the sender chose it: never use it as a path unchecked.
     pub fn dataname(&self) -> &'a str {
-        self.envelope.text(self.entry.dataname)
+        self.text(PayloadField::Dataname)
     }
 
     /// The type's name on the wire.
     pub fn type_name(&self) -> &'a str {
-        self.envelope.text(self.entry.type_name)
+        self.text(PayloadField::Type)
     }
 
     /// What the type's name means.
     pub fn payload_type(&self) -> PayloadType {
         let Envelope { body, resolved, .. } = self.envelope;
-        PayloadType::from_bytes(self.entry.type_name.bytes_of(body, resolved))
+        PayloadType::from_bytes(self.entry.text(PayloadField::Type).bytes_of(body, resolved))
     }
 
     /// How it travels; `None` for a transport that nobody knows, which [`content`](Self::content) reports.
@@ -551,7 +563,7 @@ impl<'a> PayloadView<'a> {
 
     /// The `encoding` as written. Ports disagree on it, and nothing depends on it.
     pub fn encoding(&self) -> &'a str {
-        self.envelope.text(self.entry.encoding)
+        self.text(PayloadField::Encoding)
     }
 
     /// The number of raw bytes that the sender announced, if it did.
@@ -562,6 +574,10 @@ impl<'a> PayloadView<'a> {
     /// The payload's metadata; empty where it is missing.
     pub fn metadata(&self) -> MetadataView<'a> {
         MetadataView::new(&self.envelope.body[self.entry.metadata.range()])
+    }
+
+    fn text(&self, field: PayloadField) -> &'a str {
+        self.envelope.text(self.entry.text(field))
     }
 
     /// What is wrong with this payload's entry, if anything.

@@ -1,5 +1,7 @@
 //! The wire names of both dialects, once.
 
+use crate::base64::arch::PIECE;
+
 /// Which spelling of the keys a message uses. Readers understand both, in any mixture.
 ///
 /// # Examples
@@ -66,6 +68,9 @@ pub(crate) enum PayloadField {
     Data,
     Metadata,
 }
+
+/// How many of a payload's fields are strings: all before `Size`.
+pub(crate) const PAYLOAD_STRING_FIELDS: usize = PayloadField::Size as usize;
 
 /// One key in both spellings; the same text twice where the dialects agree.
 pub(crate) struct Name<F> {
@@ -254,6 +259,69 @@ macro_rules! spelling {
 spelling!(Camel, Dialect::Camel);
 spelling!(Snake, Dialect::Snake);
 
+/// A piece of a message in the documented order of keys: short enough to be compared at once.
+pub(crate) struct Piece {
+    /// Zeros behind it.
+    pub(crate) bytes: [u8; PIECE],
+    /// A bit for each byte of it.
+    pub(crate) mask: u32,
+    pub(crate) len: usize,
+}
+
+impl Piece {
+    /// The piece without its first bytes, which have been read.
+    const fn behind(read: usize, piece: &[u8]) -> Self {
+        let mut bytes = [0; PIECE];
+        let len = piece.len() - read;
+        assert!(len < PIECE, "longer than a piece may be");
+        let mut at = 0;
+        while at < len {
+            bytes[at] = piece[read + at];
+            at += 1;
+        }
+        Self { bytes, mask: (1 << len) - 1, len }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// What follows the closing quotes of the top-level strings, in one dialect.
+pub(crate) struct Order {
+    pub(crate) dialect: Dialect,
+    /// The last is what follows the last string in a message without metadata, up to the first payload.
+    pub(crate) behind: [Piece; STRING_FIELDS],
+    /// What follows the last string in any other, up to the object.
+    pub(crate) metadata: Piece,
+    /// What follows the metadata.
+    pub(crate) payloads: Piece,
+}
+
+const fn order<S: Spelling>() -> Order {
+    let mut behind = [const { Piece::behind(0, b"") }; STRING_FIELDS];
+    let mut field = 1;
+    while field < STRING_FIELDS {
+        behind[field - 1] = Piece::behind(1, S::STRINGS[field]);
+        field += 1;
+    }
+    behind[STRING_FIELDS - 1] = Piece::behind(1, S::NO_METADATA_PAYLOADS);
+    Order {
+        dialect: S::DIALECT,
+        behind,
+        metadata: Piece::behind(1, S::METADATA),
+        payloads: Piece::behind(0, S::PAYLOADS),
+    }
+}
+
+pub(crate) static CAMEL_ORDER: Order = order::<Camel>();
+pub(crate) static SNAKE_ORDER: Order = order::<Snake>();
+
+/// What follows the closing quotes of a payload's first strings, the second in either dialect.
+pub(crate) static DATANAME: Piece = Piece::behind(1, Camel::DATANAME);
+pub(crate) static CAMEL_TYPE: Piece = Piece::behind(1, Camel::TYPE);
+pub(crate) static SNAKE_TYPE: Piece = Piece::behind(1, Snake::TYPE);
+
 /// A third spelling, from an early draft of the format; read, never written, and counted as camelCase.
 const DRAFT_BROKER_URL: &str = "BrokerURL";
 
@@ -271,6 +339,18 @@ pub(crate) fn find_field(key: Word) -> Option<(Field, Option<Dialect>)> {
 pub(crate) fn find_payload_field(key: Word) -> Option<(PayloadField, Option<Dialect>)> {
     static TABLE: Keys<PayloadField> = Keys::of(&PAYLOAD_FIELDS);
     TABLE.find(key)
+}
+
+/// The same for those whose values are strings: the field's number, at most those of the others.
+#[inline(always)]
+pub(crate) fn find_string_field(key: Word) -> Option<(usize, Option<Dialect>)> {
+    find_field(key).map(|(field, dialect)| (field as usize, dialect))
+}
+
+/// As [`find_string_field`], in a payload.
+#[inline(always)]
+pub(crate) fn find_payload_string_field(key: Word) -> Option<(usize, Option<Dialect>)> {
+    find_payload_field(key).map(|(field, dialect)| (field as usize, dialect))
 }
 
 /// A key in one number: its bytes, zeros, and its length in the highest byte. No two keys have the same, and none of

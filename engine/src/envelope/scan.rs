@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use crate::base64::arch::{Baseline, Level, WINDOW, needs_escape};
+use super::names::Piece;
+use crate::base64::arch::{Baseline, Level, PIECE, WINDOW, needs_escape};
 use crate::limits::MAX_DEPTH;
 
 /// What is wrong, and where. Small, so that the scanner's results stay in registers.
@@ -37,15 +38,18 @@ pub(crate) enum Kind {
 }
 
 /// Reads JSON from left to right. Invariant: `pos <= input.len()`.
-#[derive(Debug)]
+///
+/// Small, and copied where something is not inlined: no function may hold a reference to one, or it would have to live
+/// in memory, and every step would wait for the position of the step before to come back from there.
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Scanner<'a, L = Baseline> {
     input: &'a [u8],
     pos: usize,
     /// How strings are searched for their ends.
     level: L,
-    /// Where the bytes begin of which `specials` is known.
+    /// Which [`WINDOW`] bytes `specials` is about: where they begin, a multiple of their number.
     window: usize,
-    /// A bit for each of [`WINDOW`] bytes that is a quote, a backslash, a control character or not ASCII.
+    /// A bit for each of them that is a quote, a backslash, a control character or not ASCII.
     specials: u64,
 }
 
@@ -58,7 +62,7 @@ impl<'a> Scanner<'a> {
 impl<'a, L: Level> Scanner<'a, L> {
     #[inline(always)]
     pub(crate) fn at_level(level: L, input: &'a [u8]) -> Self {
-        Self { input, pos: 0, level, window: 0, specials: 0 }
+        Self { input, pos: 0, level, window: usize::MAX, specials: 0 }
     }
 
     pub(crate) fn pos(&self) -> usize {
@@ -104,7 +108,27 @@ impl<'a, L: Level> Scanner<'a, L> {
         found
     }
 
-    /// The same if `next` follows them, which is not consumed.
+    /// The same for a piece of a message.
+    #[inline(always)]
+    pub(crate) fn skip_piece(&mut self, piece: &Piece) -> bool {
+        let rest = &self.input[self.pos..];
+        let found = match rest.first_chunk::<PIECE>() {
+            Some(text) => self.level.matches(text, &piece.bytes, piece.mask),
+            None => rest.starts_with(piece.as_bytes()),
+        };
+        if found {
+            self.pos += piece.len;
+        }
+        found
+    }
+
+    /// The same if `next` follows it, which is not consumed.
+    #[inline(always)]
+    pub(crate) fn skip_piece_before(&mut self, piece: &Piece, next: u8) -> bool {
+        self.input.get(self.pos + piece.len) == Some(&next) && self.skip_piece(piece)
+    }
+
+    /// [`skip_exact`](Self::skip_exact) if `next` follows, which is not consumed.
     #[inline(always)]
     pub(crate) fn skip_exact_before(&mut self, bytes: &[u8], next: u8) -> bool {
         self.input.get(self.pos + bytes.len()) == Some(&next) && self.skip_exact(bytes)
@@ -118,6 +142,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// An error at the current position.
+    #[inline(always)]
     pub(crate) fn fail<T>(&self, what: &'static str) -> Scan<T> {
         Err(ScanError { offset: self.pos, what })
     }
@@ -157,77 +182,67 @@ impl<'a, L: Level> Scanner<'a, L> {
     #[inline(always)]
     pub(crate) fn rest_of_string(&mut self) -> Scan<RawString> {
         let start = self.pos;
-        let len = self.plain_len(start);
-        self.rest_of_string_from(start, len)
-    }
-
-    /// How many bytes from `start` on are plain ASCII: no quote, backslash or control character.
-    ///
-    /// The strings of a message are short and close to each other, so one look at a block of it tells the ends of several.
-    #[inline(always)]
-    fn plain_len(&mut self, start: usize) -> usize {
-        let known = start.wrapping_sub(self.window);
-        if known < WINDOW {
-            let specials = self.specials >> known;
-            if specials != 0 {
-                return specials.trailing_zeros() as usize;
-            }
-        }
-        let rest = &self.input[start..];
-        if let Some(block) = rest.first_chunk() {
-            self.specials = self.level.specials(block);
-            self.window = start;
-            if self.specials != 0 {
-                return self.specials.trailing_zeros() as usize;
-            }
-        }
-        self.level.special(rest)
-    }
-
-    /// The same for a string that is likely to be empty, or `likely` bytes of plain ASCII.
-    ///
-    /// Where it is, the position behind it is known by comparisons whose outcome the processor foresees, so that it goes
-    /// on there at once; the result of a search would have to be awaited.
-    #[inline(always)]
-    pub(crate) fn rest_of_likely_string(&mut self, likely: usize) -> Scan<RawString> {
-        let start = self.pos;
-        if self.input.get(start) == Some(&b'"') {
-            self.pos = start + 1;
-            return Ok(RawString { range: start..start, escaped: false });
-        }
-        let len = self.plain_len(start);
-        // Both are asked: the first is known early, and the second makes sure.
-        let end = start.saturating_add(likely);
-        if self.input.get(end) == Some(&b'"') && len == likely {
+        let end = self.special_from(start);
+        if self.input.get(end) == Some(&b'"') {
             self.pos = end + 1;
             return Ok(RawString { range: start..end, escaped: false });
         }
-        self.rest_of_string_from(start, len)
+        let (pos, escaped) = self.at(end).rest_of_unusual_string()?;
+        self.pos = pos;
+        Ok(RawString { range: start..pos - 1, escaped })
     }
 
-    /// The same for a string that begins at `start` with `len` bytes of plain ASCII.
+    /// The same scanner elsewhere.
     #[inline(always)]
-    fn rest_of_string_from(&mut self, start: usize, len: usize) -> Scan<RawString> {
-        self.pos = start + len;
-        let escaped = if self.input.get(self.pos) == Some(&b'"') {
-            self.pos += 1;
-            false
-        } else {
-            self.rest_of_unusual_string()?
-        };
-        Ok(RawString { range: start..self.pos - 1, escaped })
+    fn at(self, pos: usize) -> Self {
+        Self { pos, ..self }
     }
 
-    /// Goes on to the end of a string where it has something else than plain ASCII; whether that are escapes.
+    /// The first position from `start` on that is not plain ASCII, but a quote, a backslash, a control character or more
+    /// than ASCII; the input's length where there is none.
+    ///
+    /// The strings of a message are short and close to each other, so one look at a block of it tells the ends of several.
+    /// The blocks are where they are, wherever strings begin: so the looks wait for nothing.
+    #[inline(always)]
+    fn special_from(&mut self, start: usize) -> usize {
+        let window = start / WINDOW * WINDOW;
+        if self.window != window {
+            self.look_at(window);
+        }
+        let found = self.specials >> (start % WINDOW);
+        if found != 0 {
+            return start + found.trailing_zeros() as usize;
+        }
+        let next = window + WINDOW;
+        if next >= self.input.len() {
+            return self.input.len();
+        }
+        self.look_at(next);
+        if self.specials != 0 {
+            return next + self.specials.trailing_zeros() as usize;
+        }
+        self.input.len().min(next + WINDOW)
+            + self.level.special(self.input.get(next + WINDOW..).unwrap_or_default())
+    }
+
+    #[inline(always)]
+    fn look_at(&mut self, window: usize) {
+        self.window = window;
+        let rest = &self.input[window..];
+        self.specials = match rest.first_chunk() {
+            Some(block) => self.level.specials(block),
+            None => self.level.specials_of_some(rest),
+        };
+    }
+
+    /// Goes on to the end of a string where it has something else than plain ASCII: the position behind it, and whether
+    /// it holds escapes.
     #[inline(never)]
-    fn rest_of_unusual_string(&mut self) -> Scan<bool> {
+    fn rest_of_unusual_string(mut self) -> Scan<(usize, bool)> {
         let mut escaped = false;
         loop {
             match self.input.get(self.pos) {
-                Some(b'"') => {
-                    self.pos += 1;
-                    return Ok(escaped);
-                }
+                Some(b'"') => return Ok((self.pos + 1, escaped)),
                 Some(b'\\') => {
                     escaped = true;
                     self.escape()?;
@@ -353,7 +368,15 @@ impl<'a, L: Level> Scanner<'a, L> {
 
     /// Any value, checked to its end; its slice of the input. `depth` is the depth at which it stands: 1 for the
     /// outermost. No recursion: the open brackets are bits of a word, as deep as the format allows.
+    #[inline(always)]
     pub(crate) fn value(&mut self, depth: usize) -> Scan<Range<usize>> {
+        let value = self.value_from_here(depth)?;
+        self.pos = value.end;
+        Ok(value)
+    }
+
+    #[inline(never)]
+    fn value_from_here(mut self, depth: usize) -> Scan<Range<usize>> {
         // Bit n tells whether the bracket n levels up from the innermost is an object's.
         let mut objects: u128 = 0;
         let mut open: usize = 0;
@@ -406,6 +429,7 @@ impl<'a, L: Level> Scanner<'a, L> {
     }
 
     /// The same where the slice is of no interest.
+    #[inline(always)]
     pub(crate) fn skip(&mut self, depth: usize) -> Scan<()> {
         self.value(depth).map(|_| ())
     }
@@ -417,12 +441,23 @@ impl<'a, L: Level> Scanner<'a, L> {
             return None;
         }
         let start = self.pos + 1;
-        let end = start + self.plain_len(start);
-        if self.input.get(end) != Some(&b'"') || self.input.get(end + 1) != Some(&b':') {
+        let end = self.special_from(start);
+        if self.input.get(end..end + 2) != Some(b"\":") {
             return None;
         }
         self.pos = end + 2;
         Some(start..end)
+    }
+
+    /// The range of the next key, if it is plain and a string follows it, all without white space. Consumes nothing.
+    #[inline(always)]
+    pub(crate) fn compact_string_key(&mut self) -> Option<Range<usize>> {
+        if self.input.get(self.pos) != Some(&b'"') {
+            return None;
+        }
+        let start = self.pos + 1;
+        let end = self.special_from(start);
+        (self.input.get(end..end + 3) == Some(b"\":\"")).then_some(start..end)
     }
 
     /// A key and its colon.

@@ -22,7 +22,7 @@ pub use self::buffer::Buffer;
 pub(super) use self::buffer::append;
 pub(super) use self::room::Room;
 pub(crate) use self::spare::Spare;
-pub(crate) use self::text::{Baseline, Job, Level, WINDOW, dispatch, needs_escape};
+pub(crate) use self::text::{Baseline, Job, Level, PIECE, WINDOW, dispatch, needs_escape};
 use super::scalar::{self, Alphabet};
 use super::tier::{Available, Tier};
 use super::{decoded_len, encoded_len};

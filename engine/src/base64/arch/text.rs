@@ -19,6 +19,12 @@ pub(crate) unsafe trait Level: Copy + fmt::Debug {
     /// A bit for every such byte of a block, the first byte's lowest.
     fn specials(self, block: &[u8; WINDOW]) -> u64;
 
+    /// The same for less than a block.
+    fn specials_of_some(self, text: &[u8]) -> u64;
+
+    /// Whether those bytes are the same in both whose bits are in the mask.
+    fn matches(self, text: &[u8; PIECE], piece: &[u8; PIECE], mask: u32) -> bool;
+
     /// Copies a text of any bytes, and tells whether a JSON string may hold them as they are: no quote, no
     /// backslash, no control character.
     ///
@@ -29,6 +35,9 @@ pub(crate) unsafe trait Level: Copy + fmt::Debug {
 
 /// Bytes that [`Level::specials`] looks at: one bit of a word for each.
 pub(crate) const WINDOW: usize = 64;
+
+/// Bytes that [`Level::matches`] compares: as many as the longest key with what stands around it.
+pub(crate) const PIECE: usize = 32;
 
 /// Work to do at the best level of the machine.
 pub(crate) trait Job {
@@ -77,6 +86,20 @@ unsafe impl Level for Baseline {
             .iter()
             .rev()
             .fold(0, |found, quarter| found << BLOCK | u64::from(baseline::specials(quarter)))
+    }
+
+    #[inline(never)]
+    fn specials_of_some(self, text: &[u8]) -> u64 {
+        let mut block = [b' '; WINDOW];
+        block[..text.len()].copy_from_slice(text);
+        self.specials(&block)
+    }
+
+    #[inline(always)]
+    fn matches(self, text: &[u8; PIECE], piece: &[u8; PIECE], mask: u32) -> bool {
+        let half = |both: &[u8; PIECE], at| both.as_chunks::<BLOCK>().0[at];
+        let equal = |at| baseline::equal(&half(text, at), &half(piece, at));
+        (equal(0) | equal(1) << BLOCK) & mask == mask
     }
 
     #[inline(always)]
@@ -142,6 +165,13 @@ mod baseline {
         unsafe { sse2_specials(block) }
     }
 
+    /// Which bytes are the same.
+    #[inline(always)]
+    pub(super) fn equal(block: &[u8; 16], other: &[u8; 16]) -> u32 {
+        // SAFETY: every x86-64 machine has SSE2.
+        unsafe { sse2_equal(block, other) }
+    }
+
     /// Whether no byte needs an escape.
     #[inline(always)]
     pub(super) fn is_clean(block: &[u8; 16]) -> bool {
@@ -165,6 +195,12 @@ mod baseline {
         let quote = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
         let backslash = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
         _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, backslash))) as u32
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn sse2_equal(block: &[u8; 16], other: &[u8; 16]) -> u32 {
+        _mm_movemask_epi8(_mm_cmpeq_epi8(load(block), load(other))) as u32
     }
 
     #[inline]
@@ -193,6 +229,12 @@ mod baseline {
         found
     }
 
+    /// Which bytes are the same.
+    #[inline(always)]
+    pub(super) fn equal(block: &[u8; 16], other: &[u8; 16]) -> u32 {
+        block.iter().zip(other).rev().fold(0, |same, (a, b)| same << 1 | u32::from(a == b))
+    }
+
     /// Whether no byte needs an escape.
     #[inline(always)]
     pub(super) fn is_clean(block: &[u8; 16]) -> bool {
@@ -206,7 +248,7 @@ mod avx512 {
     use std::mem::MaybeUninit;
     use std::sync::atomic::{AtomicU8, Ordering};
 
-    use super::{Job, Level};
+    use super::{Job, Level, PIECE};
 
     /// AVX-512 with byte instructions. Exists only on machines that have it: `detect` makes the only one.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,6 +276,7 @@ mod avx512 {
         fn look() -> Option<Self> {
             let found = is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vl")
                 && is_x86_feature_detected!("bmi1")
                 && is_x86_feature_detected!("bmi2");
             KNOWN.store(if found { PRESENT } else { ABSENT }, Ordering::Relaxed);
@@ -247,7 +290,7 @@ mod avx512 {
         }
     }
 
-    #[target_feature(enable = "avx512f,avx512bw,bmi1,bmi2")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,bmi2")]
     fn run<J: Job>(level: Avx512, job: J) -> J::Output {
         job.run(level)
     }
@@ -272,6 +315,18 @@ mod avx512 {
         fn specials(self, block: &[u8; WIDE]) -> u64 {
             // SAFETY: `self` exists, so the machine has these instructions.
             unsafe { specials_of(block) }
+        }
+
+        #[inline(always)]
+        fn specials_of_some(self, text: &[u8]) -> u64 {
+            // SAFETY: `self` exists, so the machine has these instructions.
+            unsafe { specials_of_some(text) }
+        }
+
+        #[inline(always)]
+        fn matches(self, text: &[u8; PIECE], piece: &[u8; PIECE], mask: u32) -> bool {
+            // SAFETY: `self` exists, so the machine has these instructions.
+            unsafe { matches(text, piece, mask) }
         }
 
         #[inline(always)]
@@ -310,6 +365,26 @@ mod avx512 {
     #[target_feature(enable = "avx512f,avx512bw")]
     fn specials_of(block: &[u8; WIDE]) -> u64 {
         specials(load(block))
+    }
+
+    /// The same for less than a block.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,bmi2")]
+    fn specials_of_some(text: &[u8]) -> u64 {
+        if text.is_empty() {
+            return 0; // as in `copy_tail`
+        }
+        let (block, mask) = load_tail(text);
+        specials(block) & mask
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+    fn matches(text: &[u8; PIECE], piece: &[u8; PIECE], mask: u32) -> bool {
+        // SAFETY: both are 32 readable bytes; the loads want no alignment.
+        let (text, piece) =
+            unsafe { (_mm256_loadu_si256(text.as_ptr().cast()), _mm256_loadu_si256(piece.as_ptr().cast())) };
+        _mm256_mask_cmpneq_epi8_mask(mask, text, piece) == 0
     }
 
     #[inline]
@@ -490,5 +565,43 @@ mod tests {
         );
         #[cfg(not(target_arch = "x86_64"))]
         assert_eq!(levels, 1);
+    }
+
+    #[test]
+    fn pieces_and_short_blocks_are_judged_as_one_by_one() {
+        fn check<L: Level>(level: L) {
+            let piece: [u8; PIECE] = std::array::from_fn(|at| b'a' + (at % 26) as u8);
+            for len in 0..PIECE {
+                let mask = (1u32 << len) - 1;
+                assert!(level.matches(&piece, &piece, mask), "{len}");
+                for at in 0..PIECE {
+                    let mut text = piece;
+                    text[at] ^= 0x80;
+                    assert_eq!(level.matches(&text, &piece, mask), at >= len, "{at} of {len}");
+                }
+            }
+            for len in 0..WINDOW {
+                // What lies behind the text is as special as can be.
+                let mut block = [b'"'; WINDOW];
+                block[..len].fill(b'x');
+                assert_eq!(level.specials_of_some(&block[..len]), 0, "{len}");
+                for at in 0..len {
+                    for byte in [0, 0x1f, b'"', b'\\', 0x80, 0xff] {
+                        let kept = std::mem::replace(&mut block[at], byte);
+                        assert_eq!(
+                            level.specials_of_some(&block[..len]),
+                            1 << at,
+                            "{byte:#x} at {at} of {len}"
+                        );
+                        block[at] = kept;
+                    }
+                }
+            }
+        }
+        check(Baseline);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(level) = avx512::Avx512::detect() {
+            check(level);
+        }
     }
 }
