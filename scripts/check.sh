@@ -33,6 +33,7 @@ safe_elsewhere() {
 step "unsafe code" safe_elsewhere
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --locked --workspace --all-targets -- -D warnings
+step "lints of the faults" cargo clippy --locked --workspace --test faults -- -D warnings
 # A lint sees only the configuration that it builds.
 for features in "" nats plik table fileserver; do
     step "lints of the engine with only '$features'" \

@@ -42,6 +42,7 @@ step "what the engine pulls in" scripts/core-deps.sh
 step "the minimum Rust version" scripts/msrv.sh
 step "the tests" cargo test --locked --no-fail-fast --workspace
 step "the codec core alone" cargo test --locked --no-fail-fast -p natsbridge --no-default-features --lib --test codec
+step "faults" scripts/faults.sh --quick
 step "the ports among themselves" .cache/peers-venv/bin/python conformance/ports/selftest.py
 step "the Python port" .cache/peers-venv/bin/python -m unittest discover -s conformance/ports/python/tests
 step "the MicroPython port" .cache/peers-venv/bin/python -m unittest discover -s conformance/ports/micropython/tests

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -154,7 +154,8 @@ impl FolderStore {
         })
     }
 
-    async fn get(&self, url: &LinkUrl) -> Result<Download> {
+    /// What comes after `from` bytes, or the whole where there are not so many.
+    async fn get(&self, url: &LinkUrl, from: u64) -> Result<Download> {
         if url.origin() != &self.folder.origin {
             let what = "the link leads into another folder than this store's";
             return Err(Error::new(ErrorKind::LinkRejected, what));
@@ -166,19 +167,24 @@ impl FolderStore {
         if stored.has_expired() {
             return Err(Error::new(ErrorKind::LinkGone, "the file has expired"));
         }
-        let path = self.folder.path.join(stored.to_string());
-        let (file, len) = blocking(move || {
-            let file = File::open(path).map_err(|error| match error.kind() {
+        let name = stored.to_string();
+        let path = self.folder.path.join(&name);
+        let (file, from, len) = blocking(move || {
+            let mut file = File::open(path).map_err(|error| match error.kind() {
                 io::ErrorKind::NotFound => {
                     Error::new(ErrorKind::LinkGone, "the file is not there any more: expired or deleted")
                 }
                 _ => Error::new(ErrorKind::LinkUnavailable, "the file cannot be opened").with_source(error),
             })?;
             let len = file.metadata().map_err(unreadable)?.len();
-            Ok((file, len))
+            let from = if from <= len { from } else { 0 };
+            file.seek(SeekFrom::Start(from)).map_err(unreadable)?;
+            Ok((file, from, len))
         })
         .await?;
-        Ok(Download::new(Some(len), Reading { file: Some(file), left: len }))
+        let reading = Reading { file: Some(file), left: len - from };
+        // A file is never written again under its name.
+        Ok(Download::new(Some(len), reading).starting_at(from).with_validator(name))
     }
 }
 
@@ -212,7 +218,18 @@ impl LinkStore for FolderStore {
     }
 
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(self.get(url))
+        Box::pin(self.get(url, 0))
+    }
+
+    fn resume<'a>(
+        &'a self,
+        url: &'a LinkUrl,
+        from: u64,
+        validator: &'a str,
+    ) -> BoxFuture<'a, Result<Download>> {
+        // Another name is another file.
+        let same = url.path_and_query()[1..].split('/').next() == Some(validator);
+        Box::pin(self.get(url, if same { from } else { 0 }))
     }
 
     fn origins(&self) -> Vec<Origin> {

@@ -19,7 +19,7 @@ mod address;
 mod budget;
 #[cfg(any(feature = "plik", feature = "nats"))]
 mod buffer;
-#[cfg(any(feature = "plik", feature = "nats"))]
+#[cfg(feature = "nats")]
 pub(crate) mod cleanup;
 #[cfg(feature = "plik")]
 mod date;

@@ -23,7 +23,7 @@ use crate::{Error, ErrorKind, Result};
 /// A transfer that breaks off is tried again like any other. What was handed out cannot be taken back, so the next try
 /// continues behind it where the server can resume; else it reads the beginning again and fails if that is not the same.
 ///
-/// Memory: one piece of the connection's, of at most about 400 KiB. Dropping it ends the transfer.
+/// Memory: one piece of the connection's, of at most 256 KiB over HTTP. Dropping it ends the transfer.
 ///
 /// # Errors
 /// Reading fails with an [`io::Error`] around an [`Error`] of this crate, which [`PayloadReader::error_of`] takes out; it

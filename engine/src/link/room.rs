@@ -26,6 +26,9 @@ pub(crate) struct Place<'a> {
     beyond: Option<OwnedMutexGuard<()>>,
 }
 
+/// What a connection takes beside the payload: what it reads at once, and what belongs to a task and a socket.
+const CONNECTION: u64 = 320 * 1024;
+
 /// What a download of unknown size begins with, 1 MiB (chosen).
 const UNKNOWN: u64 = 1024 * 1024;
 
@@ -41,7 +44,7 @@ impl Room {
 
     /// Waits for room for so many bytes, but for no more than there is at all.
     pub(crate) async fn enter(&self, len: Option<u64>) -> Place<'_> {
-        let wanted = self.permits(len.unwrap_or(UNKNOWN));
+        let wanted = self.permits(len.unwrap_or(UNKNOWN).saturating_add(CONNECTION));
         let Ok(held) = Arc::clone(&self.free).acquire_many_owned(wanted).await else {
             unreachable!("the semaphore is never closed")
         };
@@ -57,6 +60,7 @@ impl Place<'_> {
     /// Waits until so many bytes in all may be held.
     pub(crate) async fn grow(&mut self, len: u64) {
         let held = self.held.num_permits() as u64;
+        let len = len.saturating_add(CONNECTION);
         if len <= held * 1024 || self.beyond.is_some() {
             return;
         }
@@ -78,14 +82,16 @@ mod tests {
 
     const SOON: Duration = Duration::from_millis(20);
 
+    const MIB: u64 = 1024 * 1024;
+
     #[tokio::test(start_paused = true)]
     async fn downloads_wait_for_each_other() {
-        let room = Room::new(10 * 1024);
-        let first = room.enter(Some(6 * 1024)).await;
-        assert!(timeout(SOON, room.enter(Some(5 * 1024))).await.is_err());
-        let second = room.enter(Some(4 * 1024)).await;
+        let room = Room::new(10 * MIB + 2 * CONNECTION);
+        let first = room.enter(Some(6 * MIB)).await;
+        assert!(timeout(SOON, room.enter(Some(5 * MIB))).await.is_err());
+        let second = room.enter(Some(4 * MIB)).await;
         drop(first);
-        let third = room.enter(Some(6 * 1024)).await;
+        let third = room.enter(Some(6 * MIB)).await;
         drop((second, third));
         // More than there is at all waits for everything, and not for ever.
         drop(room.enter(Some(u64::MAX)).await);
@@ -94,18 +100,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_turns_out_larger_goes_beyond_one_at_a_time() {
-        let room = Room::new(4 * 1024 * 1024);
-        let mut first = room.enter(Some(1024 * 1024)).await;
-        let mut second = room.enter(Some(1024 * 1024)).await;
-        first.grow(2 * 1024 * 1024).await;
-        second.grow(2 * 1024 * 1024).await;
+        let room = Room::new(4 * MIB + 2 * CONNECTION);
+        let mut first = room.enter(Some(MIB)).await;
+        let mut second = room.enter(Some(MIB)).await;
+        first.grow(2 * MIB).await;
+        second.grow(2 * MIB).await;
         assert_eq!(room.free.available_permits(), 0);
-        first.grow(100 * 1024 * 1024).await;
-        first.grow(200 * 1024 * 1024).await;
-        assert!(timeout(SOON, second.grow(3 * 1024 * 1024)).await.is_err());
+        first.grow(100 * MIB).await;
+        first.grow(200 * MIB).await;
+        assert!(timeout(SOON, second.grow(3 * MIB)).await.is_err());
         drop(first);
-        second.grow(3 * 1024 * 1024).await;
+        second.grow(3 * MIB).await;
         drop(second);
-        assert_eq!(room.free.available_permits(), 4096);
+        assert_eq!(room.free.available_permits() as u64, 4096 + 2 * CONNECTION / 1024);
     }
 }

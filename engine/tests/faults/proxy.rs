@@ -99,7 +99,11 @@ impl Drop for Proxy {
 impl Proxy {
     /// A proxy in front of `upstream`, without a fault.
     pub(crate) async fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0".parse().unwrap(), upstream).await
+    }
+
+    pub(crate) async fn start_at(addr: SocketAddr, upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind(addr).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let shared = Arc::new(Shared::default());
         let task = tokio::spawn(accept(listener, upstream, Arc::clone(&shared)));
@@ -134,10 +138,9 @@ impl Proxy {
         self.shared.state().heads.clone()
     }
 
-    /// Ends all connections, as a network that is gone for good does in the end.
-    pub(crate) async fn stop(mut self) {
+    /// Ends all connections, as a network that is gone for good does in the end, and takes no more.
+    pub(crate) fn sever(&self) {
         self.task.abort();
-        let _ = (&mut self.task).await;
     }
 }
 

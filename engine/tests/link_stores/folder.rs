@@ -38,6 +38,27 @@ async fn a_folder_is_shared_and_no_other_folder_is() {
 }
 
 #[tokio::test]
+async fn a_download_goes_on_where_it_was_broken_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = FolderStore::open(dir.path()).unwrap();
+    let uploaded = store.upload(Upload::new("a", "hello world")).await.unwrap();
+    let first = store.download(uploaded.url()).await.unwrap();
+    let validator = first.validator().unwrap().to_owned();
+    for (from, validator, offset, text) in [
+        (6, validator.as_str(), 6, "world"),
+        (12, &validator, 0, "hello world"),
+        (6, "another", 0, "hello world"),
+    ] {
+        let mut rest = store.resume(uploaded.url(), from, validator).await.unwrap();
+        assert_eq!((rest.offset(), rest.length()), (offset, Some(11)));
+        assert_eq!(rest.chunk().await.unwrap().unwrap(), text);
+        assert_eq!(rest.chunk().await.unwrap(), None);
+    }
+    let mut end = store.resume(uploaded.url(), 11, &validator).await.unwrap();
+    assert_eq!((end.offset(), end.chunk().await.unwrap()), (11, None));
+}
+
+#[tokio::test]
 async fn no_link_leads_out_of_the_folder() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("secret"), "secret").unwrap();

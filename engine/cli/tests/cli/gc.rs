@@ -65,7 +65,8 @@ fn what_a_killed_sender_has_left_is_deleted_and_a_living_ones_uploads_are_not() 
     let record = path("record");
     let args = ["send", "t", &small, &endless, "--threshold=1", "--upload-record", &record];
     let mut sender = nats.program().args(args).args(["--fileserver", &files.url]).spawn().unwrap();
-    let mut fifo = std::fs::OpenOptions::new().write(true).open(path("fifo")).unwrap();
+    // Open for reading as well, it never breaks, however often the sender looks at it.
+    let mut fifo = std::fs::OpenOptions::new().read(true).write(true).open(path("fifo")).unwrap();
     fifo.write_all(&vec![7; 2_000_000]).unwrap();
     wait("the small payload", &|lens| lens.contains(&1234));
 

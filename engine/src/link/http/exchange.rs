@@ -34,6 +34,10 @@ use crate::{Error, ErrorKind, Result};
 /// Plik answers errors with redirects to a web page unless the name begins with a known token; `plik_client` is one.
 const USER_AGENT: &str = concat!("plik_client/1.0 (natsbridge ", env!("CARGO_PKG_VERSION"), ")");
 
+/// How much of a download is read at once, and so the most that a connection holds. 256 KiB (chosen): many downloads at
+/// once share a bound on their memory, and larger reads are hardly faster.
+pub(in crate::link) const MAX_READ: usize = 256 * 1024;
+
 /// Speaks HTTP to any origin.
 #[derive(Clone, Default)]
 pub(in crate::link) struct Client {
@@ -141,7 +145,11 @@ impl Client {
         // What the caller's own bytes did is told first: it is the cause.
         let failed =
             |error| progress.source_error().unwrap_or_else(|| exchange_error(&origin, error, direction));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(failed)?;
+        let mut handshake = http1::Builder::new();
+        if direction == Direction::Download {
+            handshake.max_buf_size(MAX_READ);
+        }
+        let (mut sender, connection) = handshake.handshake(TokioIo::new(wire)).await.map_err(failed)?;
         let task = Task(tokio::spawn(async move {
             // Its errors reach the request or the body as well.
             let _ = connection.await;
