@@ -50,7 +50,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///             let number = { let mut shelf = self.0.lock().unwrap(); shelf.0 += 1; shelf.0 };
 ///             // A server of yours would want a number that nobody can guess: whoever has the link has the file.
 ///             let url = LinkUrl::parse(&format!("http://shelf.example/{number:020}"))?;
-///             let handle = number.to_string();
+///             let handle = format!("{number:020}");
 ///             // First this: from here on the caller deletes what is left if anything goes wrong.
 ///             upload.announce(handle.as_str()).await?;
 ///             let mut body = upload.open().await?; // `body.len()` is what to announce to a server, if it is known
@@ -72,7 +72,7 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///     /// One attempt, and the kind of the error says whether another can help.
 ///     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
 ///         Box::pin(async move {
-///             let handle = url.path_and_query().trim_start_matches(['/', '0']);
+///             let handle = url.path_and_query().trim_start_matches('/');
 ///             let file = self.0.lock().unwrap().1.get(handle).cloned();
 ///             let gone = || Error::new(ErrorKind::LinkGone, "the file is not on the shelf any more");
 ///             file.map(Download::from_bytes).ok_or_else(gone)

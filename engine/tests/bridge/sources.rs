@@ -56,9 +56,11 @@ impl Place {
             .unwrap()
     }
 
-    /// The lengths of the files on the server.
+    /// The lengths of the files on the server, in order.
     fn stored(&self) -> Vec<u64> {
-        lens(&self.dir.path().join("files"))
+        let mut lens = lens(&self.dir.path().join("files"));
+        lens.sort_unstable();
+        lens
     }
 
     /// Waits until nothing is left on the server.
@@ -355,9 +357,7 @@ async fn of_several_links_the_one_that_failed_is_uploaded_again() {
     let path = place.file("b", &b);
     bridge.send("s").binary("a", a.clone()).file("b", &path).await.unwrap();
     cleanups_finished().await;
-    let mut stored = place.stored();
-    stored.sort_unstable();
-    assert_eq!(stored, [300_000, 400_000]);
+    assert_eq!(place.stored(), [300_000, 400_000]);
     let message = next(&mut messages).await.unwrap();
     assert!(message.payload("a").unwrap().bytes().await.unwrap() == a);
     assert!(message.payload("b").unwrap().bytes().await.unwrap() == b);
@@ -535,7 +535,7 @@ async fn a_send_that_is_dropped_at_any_point_leaves_nothing() {
         drop(send);
         place.assert_empty(&format!("dropped after {times} polls")).await;
     }
-    assert_eq!(place.stored().len(), 3);
+    place.assert_stored("sent at last", &[300_000, 400_000, 700_000]).await;
     assert_eq!(bridge.counters().undeleted_uploads, 0);
 }
 
