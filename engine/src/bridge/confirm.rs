@@ -18,8 +18,10 @@ use super::events::{Operation, Watch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::link::cleanups_finished;
 
-/// The server's refusals and its answers reach us through different tasks; this long the refusals may take longer.
+/// The server's refusals and its answers reach us through different tasks, and so long the refusals may take longer: several
+/// short waits, because on a machine that is busy elsewhere each of them takes longer, as the other task does.
 const EVENT_LAG: Duration = Duration::from_millis(2);
+const EVENT_LAGS: usize = 3;
 
 /// A round trip on whatever connection there is.
 async fn round_trip(inner: &Inner) -> Result<()> {
@@ -59,7 +61,10 @@ impl<'a> Confirmation<'a> {
     /// Whether the server has processed the command and not refused it, on the connection that it was given on.
     pub(super) async fn confirmed(self, refused: &'static str) -> Result<()> {
         let trip = round_trip(self.inner).await;
-        if !self.watch.is_refused() {
+        for _ in 0..EVENT_LAGS {
+            if self.watch.is_refused() {
+                break;
+            }
             let _ = tokio::time::timeout(EVENT_LAG, self.watch.refused()).await;
         }
         if self.watch.is_refused() {
