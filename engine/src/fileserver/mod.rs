@@ -41,6 +41,7 @@ mod answer;
 mod connection;
 mod create;
 mod describe;
+mod disk;
 mod download;
 mod faults;
 mod ids;

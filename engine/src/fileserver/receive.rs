@@ -1,12 +1,10 @@
 //! Adding a file: `POST /file/{upload}`, `POST /file/{upload}/{file}/{name}` and the quick `POST /`.
 //!
-//! The body goes to disk chunk by chunk, with its MD5 computed on the way; a request holds one chunk in
+//! The body goes to disk chunk by chunk, with its MD5 computed on the way; a request holds a few chunks in
 //! memory, whatever the size of the file.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use md5::{Digest, Md5};
-use tokio::io::AsyncWriteExt;
 
 use super::answer::Failure;
 use super::create::check_file;
@@ -128,17 +126,15 @@ impl<'a> Receiving<'a> {
         max_size: u64,
     ) -> Result<File, Failure> {
         let failed = |error: std::io::Error| Failure::internal("unable to save file", &error);
-        let mut disk = self.uploads.storage().create(&self.file_id).await.map_err(failed)?;
-        let mut md5 = Md5::new();
+        let mut disk = self.uploads.storage().create(&self.file_id);
         let mut head: Vec<u8> = Vec::with_capacity(SNIFF_LEN);
         while let Some(data) = next_data(parts, body).await? {
             self.account(data.len() as u64, max_size)?;
             head.extend_from_slice(&data[..data.len().min(SNIFF_LEN - head.len())]);
-            md5.update(&data);
-            disk.write_all(&data).await.map_err(failed)?;
+            disk.write(data).await.map_err(failed)?;
         }
-        disk.flush().await.map_err(failed)?;
-        self.finish(hex(&md5.finalize()), media_type(&head))
+        let md5 = disk.finish().await.map_err(failed)?;
+        self.finish(hex(&md5), media_type(&head))
     }
 
     /// Counts the next bytes before they are written.

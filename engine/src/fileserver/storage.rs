@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::disk::DiskFile;
 use super::ids::random_id;
 
 /// The folder of one server. Nothing outside its `files` folder is ever touched.
@@ -48,15 +49,9 @@ impl Storage {
         self.folder(file_id).join(file_id)
     }
 
-    /// Creates the file for the data to come.
-    pub(super) async fn create(&self, file_id: &str) -> io::Result<tokio::fs::File> {
-        let (folder, path) = (self.folder(file_id), self.path(file_id));
-        let file = tokio::task::spawn_blocking(move || {
-            // Not `create_dir_all`: when the whole folder is gone, the server is shutting down.
-            ensure_dir(&folder)?;
-            fs::File::create_new(path)
-        });
-        Ok(tokio::fs::File::from_std(file.await.map_err(io::Error::other)??))
+    /// The file for the data to come.
+    pub(super) fn create(&self, file_id: &str) -> DiskFile {
+        DiskFile::new(self.path(file_id))
     }
 
     /// Deletes the data of a file; it may never have existed.
@@ -90,7 +85,7 @@ impl Storage {
     }
 }
 
-fn ensure_dir(dir: &Path) -> io::Result<()> {
+pub(super) fn ensure_dir(dir: &Path) -> io::Result<()> {
     match fs::create_dir(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
