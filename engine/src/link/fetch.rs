@@ -180,7 +180,7 @@ pub struct Fetched {
 /// transfer.
 ///
 /// # Errors
-/// Tried again, then returned with [`attempts`](Error::attempts): [`Network`](crate::ErrorKind::Network),
+/// Tried again, then returned with [`attempts`](crate::Error::attempts): [`Network`](crate::ErrorKind::Network),
 /// [`TimedOut`](crate::ErrorKind::TimedOut), [`LinkUnavailable`](crate::ErrorKind::LinkUnavailable), and
 /// [`LinkTruncated`](crate::ErrorKind::LinkTruncated) for fewer bytes than announced or than `size`.
 ///

@@ -1,8 +1,8 @@
-//! When to try a download again: a pure function of the attempt, a seed and what the server asked for.
+//! When to try a transfer again: a pure function of the attempt, a seed and what the server asked for.
 
 use std::time::Duration;
 
-/// The schedule of a download's retries: exponential backoff with equal jitter.
+/// The schedule of the retries of a download or an upload: exponential backoff with equal jitter.
 ///
 /// The first try is at once. Before retry `n`, counted from 1, let `d = min(max_delay, base_delay * 2^(n-1))`; the wait
 /// is drawn evenly from `d/2..=d`, so that many receivers of one message do not come back together.

@@ -64,7 +64,8 @@ pub(crate) async fn upload_all(
     let parts: Vec<_> =
         items.iter().map(|(_, source)| progress.map(|to| Arc::new(to.part(source.known_len())))).collect();
     let mut stored: Vec<Option<Stored>> = items.iter().map(|_| None).collect();
-    let deadline = options.total.and_then(|total| Instant::now().checked_add(total));
+    let began = Instant::now();
+    let deadline = options.total.and_then(|total| began.checked_add(total));
     let mut attempts = 0u32;
     loop {
         attempts = attempts.saturating_add(1);
@@ -104,7 +105,10 @@ pub(crate) async fn upload_all(
             };
             ledger.fail(index);
             let again = (error.is_retryable() && items[index].1.is_repeatable())
-                .then(|| options.retry.delay(attempts, seed ^ index as u64, error.retry_after()))
+                .then(|| {
+                    let seed = seed ^ index as u64;
+                    options.retry.delay_after(began.elapsed(), attempts, seed, error.retry_after())
+                })
                 .flatten();
             // One that cannot be tried again decides for all, and is the one to report.
             if again.is_none() && wait.is_some() {

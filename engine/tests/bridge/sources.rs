@@ -417,6 +417,20 @@ async fn a_server_that_is_away_fails_within_the_schedule_and_is_told_in_the_erro
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Network, Some(6)), "{error}");
     assert!(error.cleanup().is_none(), "nothing was there to be deleted: {error}");
 
+    // The schedule's own end comes before its number of tries: no try begins later.
+    let retry = Retry::resilient().base_delay(Duration::from_millis(20)).total(Duration::from_millis(100));
+    let bridge = Bridge::builder()
+        .store(Plik::new(&url).unwrap())
+        .threshold(THRESHOLD)
+        .upload_retry(retry)
+        .connect(place.nats.url())
+        .await
+        .unwrap();
+    let error = bridge.send("s").binary("a", noise(1, 300_000)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
+    // Waits of at least 10, 20, 40 and 80 ms: the fourth would end too late.
+    assert!((2..=4).contains(&error.attempts().unwrap()), "{error:?}");
+
     // It takes the upload and goes away: what it has cannot be deleted, which the error says.
     let proxy = Proxy::start(place.files.url(), |at| match at {
         0 => Fate::Pass,
