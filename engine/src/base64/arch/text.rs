@@ -66,8 +66,12 @@ pub(crate) struct Baseline;
 unsafe impl Level for Baseline {
     #[inline(always)]
     fn special(self, text: &[u8]) -> usize {
-        let mut at = 0;
-        while let Some(block) = text[at..].first_chunk::<BLOCK>() {
+        // One look for four blocks, then one for each: the first look alone takes most of the time of a long string.
+        let (windows, _) = text.as_chunks::<WINDOW>();
+        let clean = windows.iter().position(baseline::has_special).unwrap_or(windows.len());
+        let mut at = clean * WINDOW;
+        let (blocks, _) = text[at..].as_chunks::<BLOCK>();
+        for block in blocks {
             let found = baseline::specials(block);
             if found != 0 {
                 return at + found.trailing_zeros() as usize;
@@ -158,11 +162,20 @@ fn copy_by_blocks(text: &[u8], to: &mut [MaybeUninit<u8>]) -> bool {
 mod baseline {
     use std::arch::x86_64::*;
 
+    use super::WINDOW;
+
     /// Which bytes are a quote, a backslash, a control character or not ASCII.
     #[inline(always)]
     pub(super) fn specials(block: &[u8; 16]) -> u32 {
         // SAFETY: every x86-64 machine has SSE2.
         unsafe { sse2_specials(block) }
+    }
+
+    /// Whether there is one among 64 bytes.
+    #[inline(always)]
+    pub(super) fn has_special(window: &[u8; WINDOW]) -> bool {
+        // SAFETY: every x86-64 machine has SSE2.
+        unsafe { sse2_has_special(window) }
     }
 
     /// Which bytes are the same.
@@ -188,13 +201,30 @@ mod baseline {
 
     #[inline]
     #[target_feature(enable = "sse2")]
-    fn sse2_specials(block: &[u8; 16]) -> u32 {
+    fn mark_specials(block: &[u8; 16]) -> __m128i {
         let block = load(block);
         // Below a space as a signed number: control characters, and whatever has the highest bit.
         let low = _mm_cmplt_epi8(block, _mm_set1_epi8(0x20));
         let quote = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'"' as i8));
         let backslash = _mm_cmpeq_epi8(block, _mm_set1_epi8(b'\\' as i8));
-        _mm_movemask_epi8(_mm_or_si128(low, _mm_or_si128(quote, backslash))) as u32
+        _mm_or_si128(low, _mm_or_si128(quote, backslash))
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn sse2_specials(block: &[u8; 16]) -> u32 {
+        _mm_movemask_epi8(mark_specials(block)) as u32
+    }
+
+    #[inline]
+    #[target_feature(enable = "sse2")]
+    fn sse2_has_special(window: &[u8; WINDOW]) -> bool {
+        let (blocks, _) = window.as_chunks::<16>();
+        let mut found = _mm_setzero_si128();
+        for block in blocks {
+            found = _mm_or_si128(found, mark_specials(block));
+        }
+        _mm_movemask_epi8(found) != 0
     }
 
     #[inline]
@@ -216,7 +246,7 @@ mod baseline {
 
 #[cfg(not(target_arch = "x86_64"))]
 mod baseline {
-    use super::needs_escape;
+    use super::{WINDOW, needs_escape};
 
     /// Which bytes are a quote, a backslash, a control character or not ASCII. Written so that the compiler can turn
     /// it into vector code.
@@ -227,6 +257,12 @@ mod baseline {
             found |= u32::from(needs_escape(*byte) || !byte.is_ascii()) << at;
         }
         found
+    }
+
+    /// Whether there is one among 64 bytes.
+    #[inline(always)]
+    pub(super) fn has_special(window: &[u8; WINDOW]) -> bool {
+        window.iter().fold(false, |found, byte| found | needs_escape(*byte) | !byte.is_ascii())
     }
 
     /// Which bytes are the same.
