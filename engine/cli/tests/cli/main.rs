@@ -9,4 +9,5 @@ mod receive;
 mod request;
 mod send;
 mod servers;
+mod tls;
 mod usage;
