@@ -16,7 +16,7 @@ const SIZES: [(&str, usize); 3] = [("64KiB", 64 << 10), ("1MiB", 1 << 20), ("16M
 async fn upload(store: &Plik, bytes: &Bytes) -> LinkUrl {
     let uploaded = store.upload(Upload::new("file.bin", bytes.clone())).await.expect("the server takes it");
     let url = uploaded.url().clone();
-    store.delete(&uploaded).await.expect("the server deletes it");
+    store.delete(uploaded.handle()).await.expect("the server deletes it");
     url
 }
 

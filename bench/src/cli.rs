@@ -131,6 +131,8 @@ fn run(
             for scenario in args.scenarios() {
                 print_wall(&scenario, args)?;
             }
+            #[cfg(feature = "links")]
+            print_transfers(args)?;
         }
         "icount" => return Ok(print_rows(args, &instructions(args)?)),
         "alloc" => match counted {
@@ -232,6 +234,48 @@ fn print_wall(scenario: &Scenario, args: &Args) -> Result<(), String> {
             row.contestant,
             scenario.bytes as f64 / nanos
         );
+    }
+    Ok(())
+}
+
+/// The rows of links, which are no scenarios: other processes take part.
+#[cfg(feature = "links")]
+fn print_transfers(args: &Args) -> Result<(), String> {
+    use crate::links::{Direction, FILE_LEN, Place};
+    use crate::ratios;
+
+    let mut place = None;
+    for direction in [Direction::Upload, Direction::Download] {
+        let name = format!("link-{}/64MiB", direction.name());
+        if !args.parts.is_empty() && !args.parts.iter().any(|part| name.contains(part.as_str())) {
+            continue;
+        }
+        if place.is_none() {
+            place = Some(Place::new(FILE_LEN).map_err(|error| error.to_string())?);
+        }
+        let rows = place.iter().flat_map(|place| place.measure(direction, (args.effort().rounds / 6).max(2)));
+        if !args.json {
+            println!("# {}", ratios::TRANSFER_CLOCK);
+            println!("{name}");
+        }
+        for row in rows {
+            match row {
+                Ok(times) if args.json => {
+                    let name = format!("{name}/{}", times.contestant);
+                    println!("{}", Row { name, metric: Metric::Wall, value: times.median() }.to_json());
+                }
+                Ok(times) => {
+                    let nanos = times.median();
+                    println!(
+                        "  {:32} {:>13.1} ms {:>8.2} GB/s",
+                        times.contestant,
+                        nanos / 1e6,
+                        FILE_LEN as f64 / nanos
+                    );
+                }
+                Err(why) => eprintln!("  absent: {why}"),
+            }
+        }
     }
     Ok(())
 }

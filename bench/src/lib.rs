@@ -48,6 +48,7 @@
 //! | `nats-rate/SIZE/vs-raw` | messages a second through NATS, as a part of what raw async-nats moves |
 //! | `nats-added-cpu/SIZE/vs-raw` | CPU time beyond that of raw async-nats, as a part of it |
 //! | `link-upload/64MiB/vs-hyper`, `…/vs-curl`, `…/vs-object-store` | their time for the same file as a multiple of ours |
+//! | `link-download/64MiB/vs-hyper`, `…/vs-curl`, `…/vs-object-store` | the same from the server into a new file |
 //! | `link-upload/64MiB/memory-growth-mb` | by how much the process grows |
 //!
 //! With `NATSBRIDGE_BASE64_TIER=avx2` the values are those of that tier, and so are the targets.

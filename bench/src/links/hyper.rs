@@ -1,7 +1,8 @@
-//! Bare hyper: the file streamed in pieces of 256 KiB, its SHA-256 computed as it is read.
+//! Bare hyper: the file streamed in pieces of 256 KiB, its SHA-256 computed as it is read; and fetched into a file, its
+//! SHA-256 computed as it is written.
 
 use std::convert::Infallible;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,8 +26,9 @@ const BOUNDARY: &str = "natsbridge-bench-5f0c3a4e1b7d4c52";
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
-pub(super) async fn upload(files: &str, file: &Path) -> Result<Duration, BoxError> {
-    let host = files.strip_prefix("http://").ok_or("not http")?.trim_end_matches('/');
+/// The time, and where the file is.
+pub(super) async fn upload(files: &str, file: &Path) -> Result<(Duration, String), BoxError> {
+    let host = host_of(files)?;
     let begun = now();
     let mut connection = connect(host).await?;
 
@@ -54,8 +56,39 @@ pub(super) async fn upload(files: &str, file: &Path) -> Result<Duration, BoxErro
     let spent = begun.elapsed();
 
     let id = reply["id"].as_str().ok_or("no file id")?;
-    compare(&format!("http://{host}/file/{upload}/{id}/file.bin"), file).await?;
-    Ok(spent)
+    let url = format!("http://{host}/file/{upload}/{id}/file.bin");
+    compare(&url, file).await?;
+    Ok((spent, url))
+}
+
+/// Fetches what was uploaded before: the pieces go to a thread that hashes and writes them.
+pub(super) async fn download(files: &str, file: &Path, copy: &Path) -> Result<Duration, BoxError> {
+    let (_, url) = upload(files, file).await?;
+    let host = host_of(files)?;
+    let expected = tokio::fs::read(file).await?;
+    let expected: [u8; 32] = Sha256::digest(&expected).into();
+    let path = url.strip_prefix("http://").and_then(|rest| rest.strip_prefix(host)).ok_or("another host")?;
+    let begun = now();
+    let mut connection = connect(host).await?;
+    let request = Request::builder().method(Method::GET).uri(path).header("host", host).body(full(""))?;
+    connection.ready().await?;
+    let mut body = connection.send_request(request).await?.into_body();
+    let (sender, pieces) = mpsc::channel::<Bytes>(64);
+    let copy = copy.to_owned();
+    let writing = tokio::task::spawn_blocking(move || write(&copy, pieces));
+    while let Some(frame) = body.frame().await {
+        if let Ok(piece) = frame?.into_data() {
+            sender.send(piece).await?;
+        }
+    }
+    drop(sender);
+    let digest = writing.await??;
+    let spent = begun.elapsed();
+    if digest == expected { Ok(spent) } else { Err("another digest".into()) }
+}
+
+pub(super) fn host_of(files: &str) -> Result<&str, BoxError> {
+    Ok(files.strip_prefix("http://").ok_or("not http")?.trim_end_matches('/'))
 }
 
 pub(super) async fn create(
@@ -116,5 +149,17 @@ fn read(file: &Path, head: String, tail: String, pieces: &mpsc::Sender<Bytes>) -
         pieces.blocking_send(piece.into()).map_err(gone)?;
     }
     pieces.blocking_send(tail.into()).map_err(gone)?;
+    Ok(digest.finalize().into())
+}
+
+/// On a thread that may block: the file and its digest.
+fn write(copy: &Path, mut pieces: mpsc::Receiver<Bytes>) -> std::io::Result<[u8; 32]> {
+    let mut file = std::fs::File::create_new(copy)?;
+    let mut digest = Sha256::new();
+    while let Some(piece) = pieces.blocking_recv() {
+        digest.update(&piece);
+        file.write_all(&piece)?;
+    }
+    file.sync_all()?;
     Ok(digest.finalize().into())
 }

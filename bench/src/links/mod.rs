@@ -1,8 +1,8 @@
-//! Uploads of a file by the engine, by bare hyper, by curl, and into NATS' object store.
+//! Transfers of a file by the engine, by bare hyper, by curl, and through NATS' object store.
 //!
 //! The file server is a process of its own, on the loopback. Every contestant sends the same file to it, and computes
-//! the file's SHA-256 on the way, which the engine writes into its message; all take turns, and wall clock is what
-//! counts. Afterwards the file is fetched once and compared.
+//! the file's SHA-256 on the way, which the engine writes into its message; or fetches it into a new file and checks that
+//! digest and waits until it is on the disk. All take turns, and wall clock is what counts. After each transfer the bytes are compared.
 
 mod curl;
 mod hyper;
@@ -23,7 +23,26 @@ use crate::nats::{BoxError, NatsServer};
 /// The file that the ratios are taken with.
 pub const FILE_LEN: usize = 64 << 20;
 
-/// Everybody who uploads.
+/// Which way the file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// To the server.
+    Upload,
+    /// From the server.
+    Download,
+}
+
+impl Direction {
+    /// `upload` or `download`
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Upload => "upload",
+            Self::Download => "download",
+        }
+    }
+}
+
+/// Everybody who takes part, in both directions.
 pub const CONTESTANTS: [&str; 4] = ["natsbridge", "hyper", "curl", "object-store"];
 
 /// A file to send and the servers to send it to, gone with it.
@@ -59,19 +78,33 @@ impl Place {
         &self.file
     }
 
-    async fn upload(&self, contestant: &str) -> Result<Duration, BoxError> {
-        match contestant {
-            "natsbridge" => own::upload(self.files.url(), &self.nats.url(), &self.file).await,
-            "hyper" => hyper::upload(self.files.url(), &self.file).await,
-            "curl" => curl::upload(self.files.url(), &self.file).await,
-            "object-store" => object_store::put(&self.nats.url(), &self.file).await,
-            other => Err(format!("no contestant {other}").into()),
+    /// One transfer, its answer compared.
+    async fn transfer(&self, direction: Direction, contestant: &str) -> Result<Duration, BoxError> {
+        let (files, nats, file) = (self.files.url(), &self.nats.url(), &*self.file);
+        // Gone before each transfer: to write over a file is other work than to write a new one.
+        let copy = &*self.folder.join("copy.bin");
+        let _ = std::fs::remove_file(copy);
+        let spent = match (direction, contestant) {
+            (Direction::Upload, "natsbridge") => return own::upload(files, nats, file).await,
+            (Direction::Upload, "hyper") => return Ok(hyper::upload(files, file).await?.0),
+            (Direction::Upload, "curl") => return curl::upload(files, file).await,
+            (Direction::Upload, "object-store") => return object_store::put(nats, file).await,
+            (Direction::Download, "natsbridge") => own::download(files, nats, file, copy).await?,
+            (Direction::Download, "hyper") => hyper::download(files, file, copy).await?,
+            (Direction::Download, "curl") => curl::download(files, file, copy).await?,
+            (Direction::Download, "object-store") => object_store::get(nats, file, copy).await?,
+            (_, other) => return Err(format!("no contestant {other}").into()),
+        };
+        if tokio::fs::read(copy).await? == tokio::fs::read(file).await? {
+            Ok(spent)
+        } else {
+            Err("another file came out than went in".into())
         }
     }
 
-    /// The uploads' times, in turns; for each contestant why it could not run, where it could not.
+    /// The transfers' times, in turns; for each contestant why it could not run, where it could not.
     #[tokio::main(worker_threads = 2)]
-    pub async fn measure(&self, rounds: usize) -> Vec<Result<Times, String>> {
+    pub async fn measure(&self, direction: Direction, rounds: usize) -> Vec<Result<Times, String>> {
         let mut all: Vec<Result<Times, String>> = CONTESTANTS
             .iter()
             .map(|name| Ok(Times { contestant: (*name).into(), rounds: Vec::new() }))
@@ -79,7 +112,7 @@ impl Place {
         // The first round warms up: files and connections.
         for round in 0..=rounds {
             for (at, name) in CONTESTANTS.iter().enumerate() {
-                let spent = self.upload(name).await;
+                let spent = self.transfer(direction, name).await;
                 match (&mut all[at], spent) {
                     (Ok(times), Ok(spent)) if round > 0 => times.rounds.push(spent.as_nanos() as f64),
                     (slot @ Ok(_), Err(error)) => *slot = Err(format!("{name}: {error}")),

@@ -1,10 +1,11 @@
-//! Uploads of a file, against bare hyper, curl and NATS' object store; and the memory that they take.
+//! Transfers of a file, against bare hyper, curl and NATS' object store; and the memory that an upload takes.
 
 use super::{Aim, Ratio, Wanted, at_least, at_most};
-use crate::links::{FILE_LEN, Place};
+use crate::links::{CONTESTANTS, Direction, FILE_LEN, Place};
 use crate::measure::wall::{Effort, Times};
 
-const CLOCK: &str = "wall clock, file server in another process on this machine";
+/// How transfers are timed.
+pub const TRANSFER_CLOCK: &str = "wall clock, file server in another process on this machine";
 const GROWTH: &str = "growth of the process beyond its size before, in MB";
 
 fn targets() -> Vec<(&'static str, &'static str, Aim)> {
@@ -12,6 +13,9 @@ fn targets() -> Vec<(&'static str, &'static str, Aim)> {
         ("link-upload/64MiB/vs-hyper", "hyper", at_least(0.95)),
         ("link-upload/64MiB/vs-curl", "curl", at_least(1.0)),
         ("link-upload/64MiB/vs-object-store", "object-store", at_least(2.0)),
+        ("link-download/64MiB/vs-hyper", "hyper", at_least(0.95)),
+        ("link-download/64MiB/vs-curl", "curl", at_least(1.0)),
+        ("link-download/64MiB/vs-object-store", "object-store", at_least(1.0)),
         ("link-upload/64MiB/memory-growth-mb", "", at_most(16.0)),
     ]
 }
@@ -22,19 +26,22 @@ pub(super) fn measure(wanted: &Wanted<'_>, effort: Effort) -> Vec<Ratio> {
         return Vec::new();
     }
     let place = Place::new(FILE_LEN).map_err(|error| error.to_string());
-    let times = match &place {
-        Ok(place) if targets.iter().any(|(_, rival, _)| !rival.is_empty()) => {
-            place.measure((effort.rounds / 6).max(2))
+    let times = |direction: Direction| -> Vec<Result<Times, String>> {
+        let timed = |(name, rival, _): &(&str, &str, _)| !rival.is_empty() && name.contains(direction.name());
+        match &place {
+            Ok(place) if targets.iter().any(timed) => place.measure(direction, (effort.rounds / 6).max(2)),
+            _ => Vec::new(),
         }
-        _ => Vec::new(),
     };
-    let value = |rival: &str| -> Result<f64, String> {
+    let (uploads, downloads) = (times(Direction::Upload), times(Direction::Download));
+    let value = |name: &str, rival: &str| -> Result<f64, String> {
         let place = place.as_ref().map_err(Clone::clone)?;
         if rival.is_empty() {
             return place.growth().map_err(|error| error.to_string());
         }
+        let times = if name.contains(Direction::Upload.name()) { &uploads } else { &downloads };
         let of = |name: &str| -> Result<&Times, String> {
-            let at = crate::links::CONTESTANTS.iter().position(|known| *known == name);
+            let at = CONTESTANTS.iter().position(|known| *known == name);
             at.and_then(|at| times.get(at)).ok_or("not measured")?.as_ref().map_err(Clone::clone)
         };
         Ok(of(rival)?.over(of("natsbridge")?))
@@ -42,7 +49,12 @@ pub(super) fn measure(wanted: &Wanted<'_>, effort: Effort) -> Vec<Ratio> {
     targets
         .into_iter()
         .map(|(name, rival, aim)| {
-            Ratio::new(name.into(), value(rival), aim, if rival.is_empty() { GROWTH } else { CLOCK })
+            Ratio::new(
+                name.into(),
+                value(name, rival),
+                aim,
+                if rival.is_empty() { GROWTH } else { TRANSFER_CLOCK },
+            )
         })
         .collect()
 }

@@ -10,6 +10,9 @@ mod ports;
 
 use std::fmt::Write as _;
 
+#[cfg(feature = "links")]
+pub use self::links::TRANSFER_CLOCK;
+
 use serde_json::{Value, json};
 
 use crate::engine;

@@ -95,7 +95,7 @@ pub fn measure(allocator: &str, effort: Effort) -> Result<Value, String> {
         "allocations": allocations,
         "nats": nats(effort),
         "latency": latency(effort),
-        "uploads": uploads(effort),
+        "transfers": transfers(effort),
     }))
 }
 
@@ -125,20 +125,26 @@ fn latency(effort: Effort) -> Value {
 }
 
 #[cfg(feature = "links")]
-fn uploads(effort: Effort) -> Value {
-    eprintln!("report: uploads");
+fn transfers(effort: Effort) -> Value {
+    eprintln!("report: transfers");
     let place = match crate::links::Place::new(crate::links::FILE_LEN) {
         Ok(place) => place,
         Err(why) => return json!({"absent": why.to_string()}),
     };
-    let rows = place.measure((effort.rounds / 8).max(2));
     let megabytes = crate::links::FILE_LEN as f64 / 1e6;
-    rows.iter()
-        .map(|row| match row {
-            Ok(times) => json!({"contestant": times.contestant, "mb_per_second": tenth(megabytes / (times.median() / 1e9))}),
-            Err(why) => json!({"absent": why}),
-        })
-        .collect()
+    let mut rows = Vec::new();
+    for direction in [crate::links::Direction::Upload, crate::links::Direction::Download] {
+        for row in place.measure(direction, (effort.rounds / 8).max(2)) {
+            rows.push(match row {
+                Ok(times) => json!({
+                    "direction": direction.name(), "contestant": times.contestant,
+                    "mb_per_second": tenth(megabytes / (times.median() / 1e9)),
+                }),
+                Err(why) => json!({"direction": direction.name(), "absent": why}),
+            });
+        }
+    }
+    rows.into()
 }
 
 #[cfg(not(feature = "nats"))]
@@ -152,7 +158,7 @@ fn latency(_: Effort) -> Value {
 }
 
 #[cfg(not(feature = "links"))]
-fn uploads(_: Effort) -> Value {
+fn transfers(_: Effort) -> Value {
     json!({"absent": "not in this build"})
 }
 

@@ -50,7 +50,7 @@ pub(super) fn html(report: &Value) -> String {
     }
     out += "</div>";
     nats(report, &mut out);
-    uploads(report, &mut out);
+    transfers(report, &mut out);
     targets(report, &mut out);
     allocators(report, &mut out);
     allocations(report, &mut out);
@@ -218,22 +218,29 @@ fn nats(report: &Value, out: &mut String) {
     out.push_str("</table>");
 }
 
-fn uploads(report: &Value, out: &mut String) {
-    out.push_str("<h2>Upload of a 64 MiB file</h2>");
-    if let Some(why) = report["uploads"]["absent"].as_str() {
+fn transfers(report: &Value, out: &mut String) {
+    out.push_str("<h2>A file of 64 MiB, up and down</h2>");
+    if let Some(why) = report["transfers"]["absent"].as_str() {
         let _ = write!(out, "<p>Absent: {}</p>", escape(why));
         return;
     }
     out.push_str(
-        "<p>To the embedded file server in another process, over the loopback, with the SHA-256 computed on the way; \
-         into NATS' object store for comparison. Wall clock.</p><table><tr><th>contestant</th><th class=\"n\">MB/s</th></tr>",
+        "<p>To and from the embedded file server in another process, over the loopback, with the SHA-256 computed on the \
+         way; through NATS' object store for comparison. Wall clock.</p><table><tr><th>direction</th><th>contestant</th>\
+         <th class=\"n\">MB/s</th></tr>",
     );
-    for row in rows(report, "uploads") {
+    for row in rows(report, "transfers") {
         let _ = match row["absent"].as_str() {
-            Some(why) => write!(out, "<tr><td colspan=\"2\">absent: {}</td></tr>", escape(why)),
+            Some(why) => write!(
+                out,
+                "<tr><td>{}</td><td colspan=\"2\">absent: {}</td></tr>",
+                text(&row["direction"]),
+                escape(why)
+            ),
             None => write!(
                 out,
-                "<tr><td>{}</td><td class=\"n\">{}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
+                text(&row["direction"]),
                 text(&row["contestant"]),
                 number(row["mb_per_second"].as_f64().unwrap_or(f64::NAN))
             ),
