@@ -25,6 +25,7 @@ pub const FILE_LEN: usize = 64 << 20;
 
 /// Which way the file goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Direction {
     /// To the server.
     Upload,

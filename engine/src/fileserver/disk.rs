@@ -1,4 +1,4 @@
-//! A file on its way to the disk: written, and its MD5 computed, batch by batch on threads that may block.
+//! A file on its way to the disk: hashed and written batch by batch, each on a thread that may block.
 //!
 //! The connection reads on meanwhile, so a transfer takes as long as the slowest of network, digest and disk, and not as
 //! long as the three together. Between two batches no thread is held, however slow the client is.
@@ -6,55 +6,45 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::mem;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use md5::{Digest, Md5};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::storage::ensure_dir;
 
-/// Chosen: a batch takes about half a millisecond, far longer than it takes to wake a thread. A file holds two of them in
-/// memory, and a chunk.
+/// Chosen: hashing one takes half a millisecond, far longer than waking a thread. A file holds two of them in memory, and
+/// a chunk.
 const BATCH: usize = 256 * 1024;
 
 /// A file that is being written. Dropped before it is finished, it is deleted.
 #[derive(Debug)]
 pub(super) struct DiskFile {
-    writer: Writer,
+    digest: Stage<Md5>,
+    /// None before the first batch.
+    file: Stage<Option<fs::File>>,
     batch: Vec<Bytes>,
     batch_len: usize,
     path: PathBuf,
+    finished: bool,
     /// Set when nobody wants the file any more: a batch that is on its way then deletes it, for it may be the one that
     /// creates it.
     abandoned: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-enum Writer {
-    Idle(Open),
-    Busy(JoinHandle<io::Result<Open>>),
-    /// It has failed, or has finished.
-    Gone,
-}
-
-#[derive(Debug, Default)]
-struct Open {
-    /// None before the first batch.
-    file: Option<fs::File>,
-    md5: Md5,
 }
 
 impl DiskFile {
     /// A file for `path`, which is below its own folder. Nothing is created before the first batch.
     pub(super) fn new(path: PathBuf) -> Self {
         Self {
-            writer: Writer::Idle(Open::default()),
+            digest: Stage::Idle(Md5::new()),
+            file: Stage::Idle(None),
             batch: Vec::new(),
             batch_len: 0,
             path,
+            finished: false,
             abandoned: Arc::default(),
         }
     }
@@ -69,63 +59,78 @@ impl DiskFile {
     /// Waits until everything is written; the MD5 of the whole.
     pub(super) async fn finish(&mut self) -> io::Result<[u8; 16]> {
         self.flush().await?;
-        let open = self.idle().await?;
-        Ok(open.md5.finalize().into())
+        self.file.idle().await?;
+        let digest = self.digest.idle().await?;
+        self.finished = true;
+        Ok(digest.finalize().into())
     }
 
     /// Hands the batch on, once the one before it is done.
     async fn flush(&mut self) -> io::Result<()> {
-        let mut open = self.idle().await?;
-        let batch = mem::take(&mut self.batch);
+        let batch: Arc<[Bytes]> = mem::take(&mut self.batch).into();
         self.batch_len = 0;
+
+        let mut digest = self.digest.idle().await?;
+        let chunks = Arc::clone(&batch);
+        self.digest = Stage::Busy(spawn_blocking(move || {
+            chunks.iter().for_each(|chunk| digest.update(chunk));
+            Ok(digest)
+        }));
+
+        let mut file = self.file.idle().await?;
         let (path, abandoned) = (self.path.clone(), Arc::clone(&self.abandoned));
-        self.writer = Writer::Busy(tokio::task::spawn_blocking(move || {
-            let written = open.write(&batch, &path);
+        self.file = Stage::Busy(spawn_blocking(move || {
+            let written = write(&mut file, &path, &batch);
             if abandoned.load(Ordering::SeqCst) {
                 let _ = fs::remove_file(path);
             }
-            written.map(|()| open)
+            written.map(|()| file)
         }));
-        Ok(())
-    }
-
-    /// The writer between two batches.
-    async fn idle(&mut self) -> io::Result<Open> {
-        if let Writer::Busy(batch) = &mut self.writer {
-            // Awaited in place: whoever stops waiting has not lost it.
-            let open = batch.await.map_err(io::Error::other).flatten();
-            self.writer = Writer::Gone;
-            return open;
-        }
-        match mem::replace(&mut self.writer, Writer::Gone) {
-            Writer::Idle(open) => Ok(open),
-            _ => Err(io::Error::other("the file has failed already")),
-        }
-    }
-}
-
-impl Open {
-    fn write(&mut self, batch: &[Bytes], path: &std::path::Path) -> io::Result<()> {
-        if self.file.is_none() {
-            // Not `create_dir_all`: when the whole folder is gone, the server is shutting down.
-            ensure_dir(path.parent().unwrap_or(path))?;
-            self.file = Some(fs::File::create_new(path)?);
-        }
-        for chunk in batch {
-            self.md5.update(chunk);
-            if let Some(file) = &mut self.file {
-                file.write_all(chunk)?;
-            }
-        }
         Ok(())
     }
 }
 
 impl Drop for DiskFile {
     fn drop(&mut self) {
-        if !matches!(self.writer, Writer::Gone) {
+        if !self.finished {
             self.abandoned.store(true, Ordering::SeqCst);
             let _ = fs::remove_file(&self.path);
         }
     }
+}
+
+/// What goes from one batch to the next.
+#[derive(Debug)]
+enum Stage<T> {
+    Idle(T),
+    Busy(JoinHandle<io::Result<T>>),
+    /// It was taken, or has failed.
+    Gone,
+}
+
+impl<T> Stage<T> {
+    /// Waits for the batch that is under way. Whoever stops waiting has lost nothing.
+    async fn idle(&mut self) -> io::Result<T> {
+        if let Self::Busy(batch) = self {
+            let outcome = batch.await.map_err(io::Error::other).flatten();
+            *self = Self::Gone;
+            return outcome;
+        }
+        match mem::replace(self, Self::Gone) {
+            Self::Idle(there) => Ok(there),
+            _ => Err(io::Error::other("the file has failed already")),
+        }
+    }
+}
+
+fn write(file: &mut Option<fs::File>, path: &Path, batch: &[Bytes]) -> io::Result<()> {
+    let file = match file {
+        Some(file) => file,
+        None => {
+            // Not `create_dir_all`: when the whole folder is gone, the server is shutting down.
+            ensure_dir(path.parent().unwrap_or(path))?;
+            file.insert(fs::File::create_new(path)?)
+        }
+    };
+    batch.iter().try_for_each(|chunk| file.write_all(chunk))
 }

@@ -66,17 +66,18 @@ pub(crate) struct Baseline;
 unsafe impl Level for Baseline {
     #[inline(always)]
     fn special(self, text: &[u8]) -> usize {
-        // One look for four blocks, then one for each: the first look alone takes most of the time of a long string.
-        let (windows, _) = text.as_chunks::<WINDOW>();
-        let clean = windows.iter().position(baseline::has_special).unwrap_or(windows.len());
-        let mut at = clean * WINDOW;
-        let (blocks, _) = text[at..].as_chunks::<BLOCK>();
-        for block in blocks {
+        let mut at = 0;
+        while let Some(block) = text[at..].first_chunk::<BLOCK>() {
             let found = baseline::specials(block);
             if found != 0 {
                 return at + found.trailing_zeros() as usize;
             }
             at += BLOCK;
+            // What has gone on for so long is likely to go on: one look for four blocks.
+            if at == WINDOW {
+                let (windows, _) = text[at..].as_chunks::<WINDOW>();
+                at += WINDOW * windows.iter().position(baseline::has_special).unwrap_or(windows.len());
+            }
         }
         let rest = &text[at..];
         let special = |byte: &u8| needs_escape(*byte) || !byte.is_ascii();
