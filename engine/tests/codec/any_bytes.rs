@@ -5,7 +5,10 @@ use proptest::strategy::ValueTree as _;
 
 use crate::{oracle, properties, source};
 
+/// So many cases, unless `PROPTEST_CASES` asks for another number.
 fn config(cases: u32) -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok());
+    let cases = asked.unwrap_or(cases);
     // What a random run finds becomes a case of a table or a fuzz seed, not a file of opaque numbers.
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
