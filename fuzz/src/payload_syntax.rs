@@ -78,12 +78,34 @@ fn form(text: &str) {
         (Err(error), None) => {
             assert!(!error.contains(SECRET), "{error}");
         }
+        // The depth of a value counts from its own outermost bracket, and is looked at when it is sent; our reader counts
+        // from the object around it.
+        (Ok(_), None) if nesting(text) > 128 => {}
         (Ok(spec), None) => panic!("{text} is {spec:?}"),
         // Our reader allows depths and numbers that serde_json does not.
         (Err(error), Some(_)) => {
             assert!(error.contains("recursion limit") || error.contains("out of range"), "{text}: {error}");
         }
     }
+}
+
+/// How deep brackets outside strings go.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest, mut in_string) = (0usize, 0, false);
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => in_string = !in_string,
+            b'\\' => {
+                bytes.next();
+            }
+            b'[' | b'{' if !in_string => depth += 1,
+            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// `-0` is a zero, whether a reader keeps its sign or not.
