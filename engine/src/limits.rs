@@ -8,18 +8,23 @@ pub const MAX_DEPTH: usize = 128;
 /// What a receiver accepts, and what a sender writes.
 ///
 /// Every bound is checked before the memory behind it is taken; what just meets a bound is accepted, and what is above
-/// one is an error of kind [`LimitExceeded`](crate::ErrorKind::LimitExceeded) with the offset or the size at fault. The
-/// defaults are safe on a subject that anybody may publish to: they bound what one message can make a receiver hold.
-/// Values above what the platform can address act as that.
+/// one is an error of kind [`LimitExceeded`](crate::ErrorKind::LimitExceeded) with the offset or the size at fault. (What
+/// nests deeper than [`MAX_DEPTH`] breaks the format: [`Malformed`](crate::ErrorKind::Malformed) in an envelope,
+/// [`InvalidJson`](crate::ErrorKind::InvalidJson) in a payload.) The defaults are meant for a subject that anybody may publish
+/// to: they bound what one message can make a receiver hold, and the memory that each can cost stands beside it. Lower them
+/// where that is more than the machine has. Values above what the platform can address act as that.
 ///
 /// | what is refused | how much of it is lost |
 /// |---|---|
 /// | `message_len`, `payload_count`, `name_len`, `metadata_len` | the message: it is an error item of the subscription, which goes on |
 /// | `payload_len`, `download_len`, `download_total`, `save_len` | that payload: the message's other payloads can be read |
-/// | `json_len`, `json_depth`, `table_…` | that reading of the payload: its bytes can still be had |
+/// | `json_…`, `table_…` | that reading of the payload: its bytes can still be had |
 ///
-/// A sender keeps to `payload_count`, `name_len`, `metadata_len` and `json_depth` as well, so that it writes nothing
-/// that a receiver with the same limits refuses; there the error is [`InvalidInput`](crate::ErrorKind::InvalidInput).
+/// An [`Envelope`](crate::Envelope) keeps the last of these for its payloads: what
+/// [`decode`](crate::PayloadView::decode) returns is read under the limits that the message was.
+///
+/// A sender keeps to `payload_count`, `name_len` and `metadata_len` as well, so that it writes no message that a receiver
+/// with the same limits refuses; there the error is [`InvalidInput`](crate::ErrorKind::InvalidInput).
 ///
 /// # Examples
 /// ```
@@ -70,11 +75,17 @@ pub struct Limits {
     pub save_len: u64,
     /// Bytes of JSON text in a dictionary or in JSON rows that is read as a value. Default 64 MiB (chosen).
     ///
-    /// Reading takes a copy of the text, and about 10 bytes of working memory for each byte in the worst case; a
-    /// `serde_json::Value` made of `[0,0,…]` takes another 16 for each. The caller's own type takes what it takes.
+    /// Reading takes a copy of the text, and about 10 bytes of working memory for each byte in the worst case. What is made
+    /// of it comes on top: see [`json_values`](Self::json_values).
     pub json_len: u64,
-    /// How deep a dictionary or metadata that is read as a value may nest. Default [`MAX_DEPTH`], and values above it act
-    /// as that.
+    /// Objects, arrays and other values of a dictionary or of JSON rows that is read as a value, keys not counted. Default
+    /// 4,194,304 (chosen).
+    ///
+    /// A `serde_json::Value` takes 30 bytes for a number, and up to 400 for each value where objects hold one key each, the
+    /// worst that there is: 1.6 GB at the default. The caller's own type takes what it takes.
+    pub json_values: u64,
+    /// How deep a dictionary or JSON rows that are read may nest. Default [`MAX_DEPTH`], and values above it act as that.
+    /// Metadata may always nest as deep as the envelope that it is part of.
     pub json_depth: usize,
     /// Bytes that the buffers of one table hold after decompression, dictionaries included. Default 1 GiB (chosen): a
     /// small compressed body can claim any size.
@@ -113,6 +124,7 @@ impl Default for Limits {
             download_total: 4 << 30,
             save_len: 16 << 30,
             json_len: 64 << 20,
+            json_values: 4 << 20,
             json_depth: MAX_DEPTH,
             table_len: 1 << 30,
             table_rows: i32::MAX as u64,
@@ -136,6 +148,7 @@ impl Limits {
             download_total: u64::MAX,
             save_len: u64::MAX,
             json_len: u64::MAX,
+            json_values: u64::MAX,
             json_depth: MAX_DEPTH,
             table_len: u64::MAX,
             table_rows: u64::MAX,
@@ -145,10 +158,52 @@ impl Limits {
         }
     }
 
+    /// The part that an envelope keeps for its payloads.
+    #[inline(always)]
+    pub(crate) fn reading(&self) -> ReadLimits {
+        ReadLimits {
+            json_len: self.json_len,
+            json_values: self.json_values,
+            json_depth: self.json_depth,
+            table_len: self.table_len,
+            table_rows: self.table_rows,
+            table_columns: self.table_columns,
+            table_buffers: self.table_buffers,
+        }
+    }
+
     /// A message of up to so many bytes cannot hold a name, metadata or payload that is too long.
     pub(crate) fn shortest(&self) -> usize {
         let payload_len = usize::try_from(self.payload_len).unwrap_or(usize::MAX);
         self.name_len.min(self.metadata_len).min(payload_len)
+    }
+}
+
+/// What bounds the reading of a payload's bytes: less than half of the numbers, for an envelope is moved about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReadLimits {
+    json_len: u64,
+    json_values: u64,
+    json_depth: usize,
+    table_len: u64,
+    table_rows: u64,
+    table_columns: usize,
+    table_buffers: u64,
+}
+
+impl ReadLimits {
+    /// With the defaults for all that has been checked already.
+    pub(crate) fn limits(self) -> Limits {
+        Limits {
+            json_len: self.json_len,
+            json_values: self.json_values,
+            json_depth: self.json_depth,
+            table_len: self.table_len,
+            table_rows: self.table_rows,
+            table_columns: self.table_columns,
+            table_buffers: self.table_buffers,
+            ..Limits::default()
+        }
     }
 }
 
@@ -176,6 +231,7 @@ setters! {
     download_total: bytes u64,
     save_len: bytes u64,
     json_len: bytes u64,
+    json_values: count u64,
     json_depth: depth usize,
     table_len: bytes u64,
     table_rows: count u64,

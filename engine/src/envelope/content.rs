@@ -159,7 +159,8 @@ impl<'a> PayloadView<'a> {
             }
         };
         let verification = self.verify(&bytes)?;
-        Ok(PayloadData::new(self.payload_type(), bytes, self.size(), self.index).verified(verification))
+        let data = PayloadData::new(self.payload_type(), bytes, self.size(), self.index);
+        Ok(data.verified(verification).limited(self.envelope.limits.limits()))
     }
 
     /// The bytes of a direct payload of an envelope that

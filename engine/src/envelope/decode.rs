@@ -30,7 +30,7 @@ const PAYLOAD_FIELD_DEPTH: usize = 4;
 pub(super) fn decode(body: Bytes, limits: &Limits, early: Option<Early<'_>>, fast: bool) -> Result<Envelope> {
     // One value, returned in one place: so the compiler makes it where the caller wants it. It is large, and moving it
     // takes as long as reading a good part of the message.
-    let mut result = Ok(Envelope::unread(body));
+    let mut result = Ok(Envelope::unread(body, limits));
     if let Ok(envelope) = &mut result
         && let Err(error) = read(envelope, limits, early, fast)
     {
@@ -100,11 +100,11 @@ fn decoded_len(raw: &[u8], escaped: bool) -> usize {
     digits / 4 * 3 + digits % 4 * 3 / 4
 }
 
-const NAME_TOO_LONG: &str = "a name is longer than this receiver accepts";
-const METADATA_TOO_LONG: &str = "metadata is longer than this receiver accepts";
+const NAME_TOO_LONG: &str = "a name is longer than `Limits::name_len` allows";
+const METADATA_TOO_LONG: &str = "metadata is longer than `Limits::metadata_len` allows";
 #[cold]
 fn too_long(len: usize, max_len: usize) -> Error {
-    Error::new(ErrorKind::LimitExceeded, "the message is longer than this receiver accepts")
+    Error::new(ErrorKind::LimitExceeded, "the message is longer than `Limits::message_len` allows")
         .with_size(len as u64, max_len as u64)
 }
 
@@ -118,7 +118,7 @@ fn refused(ScanError { offset, what }: ScanError, limits: &Limits) -> Error {
     Error::new(ErrorKind::Malformed, what).at(offset as u64)
 }
 
-const TOO_MANY: &str = "more payloads than this receiver accepts";
+const TOO_MANY: &str = "more payloads than `Limits::payload_count` allows";
 
 struct Decode<'a> {
     envelope: &'a mut Envelope,
@@ -133,7 +133,7 @@ impl Job for Decode<'_> {
     #[inline(always)]
     fn run<L: Level>(self, level: L) -> Scan<()> {
         let Self { envelope, early, max_payloads, fast } = self;
-        let Envelope { body, resolved, dialect, strings, metadata, payloads, decoded } = envelope;
+        let Envelope { body, resolved, dialect, strings, metadata, payloads, decoded, limits: _ } = envelope;
         let scanner = Scanner::at_level(level, body);
         let mut reader =
             Reader { scanner, resolved, dialect: None, strings, metadata, early, max_payloads, fast };

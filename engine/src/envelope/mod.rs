@@ -27,7 +27,7 @@ pub use self::metadata::{Metadata, MetadataView};
 pub use self::names::Dialect;
 use self::names::{Field, PAYLOAD_STRING_FIELDS, PayloadField, STRING_FIELDS};
 use crate::error::{Error, ErrorKind, Result};
-use crate::limits::Limits;
+use crate::limits::{Limits, ReadLimits};
 use crate::payload::PayloadType;
 
 /// A received message: its fields as text, its payloads as views. Nothing is copied out of the message but
@@ -60,6 +60,8 @@ pub struct Envelope {
     payloads: SmallVec<[Entry; INLINE_PAYLOADS]>,
     /// The payloads that were decoded while the message was read.
     decoded: Bytes,
+    /// How its payloads may be read.
+    limits: ReadLimits,
 }
 
 /// Up to this many payloads are read without an allocation.
@@ -228,7 +230,7 @@ impl Defect {
             Self::NoData => "the payload has no data",
             Self::LinkNoString => "a link's data must be a string",
             Self::TypeNoInlineJson => "data of this type must be a string",
-            Self::TooLong => "the payload is longer than this receiver accepts",
+            Self::TooLong => "the payload is longer than `Limits::payload_len` allows",
         }
     }
 }
@@ -476,7 +478,7 @@ impl Envelope {
 
     /// A message of which nothing has been read.
     #[inline]
-    fn unread(body: Bytes) -> Self {
+    fn unread(body: Bytes, limits: &Limits) -> Self {
         Self {
             body,
             resolved: String::new(),
@@ -485,13 +487,14 @@ impl Envelope {
             metadata: Span::default(),
             payloads: SmallVec::new(),
             decoded: Bytes::new(),
+            limits: limits.reading(),
         }
     }
 
     /// A message without anything in it.
     #[cfg(feature = "nats")]
     pub(crate) fn empty() -> Self {
-        Self::unread(Bytes::new())
+        Self::unread(Bytes::new(), &Limits::default())
     }
 
     fn string(&self, field: Field) -> &str {

@@ -167,7 +167,7 @@ impl<'a, L: Level> Scanner<'a, L> {
             Some(b't' | b'f') => Ok(Kind::Bool),
             Some(b'n') => Ok(Kind::Null),
             Some(_) => self.fail("expected a JSON value"),
-            None => self.fail("the message ends where a JSON value is expected"),
+            None => self.fail("the text ends where a JSON value is expected"),
         }
     }
 
@@ -261,7 +261,7 @@ impl<'a, L: Level> Scanner<'a, L> {
                     self.pos += run.len();
                 }
                 Some(_) => return self.fail("a control character inside a string must be escaped"),
-                None => return self.fail("the message ends inside a string"),
+                None => return self.fail("the text ends inside a string"),
             }
         }
     }
@@ -294,7 +294,7 @@ impl<'a, L: Level> Scanner<'a, L> {
                 }
             }
             Some(_) => self.fail("unknown escape sequence"),
-            None => self.fail("the message ends inside an escape sequence"),
+            None => self.fail("the text ends inside an escape sequence"),
         }
     }
 

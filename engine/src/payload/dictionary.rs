@@ -40,6 +40,14 @@ pub(crate) fn check_limits(json: &[u8], limits: &Limits) -> Result<()> {
         let what = "the JSON is longer than `Limits::json_len` allows";
         return Err(Error::new(ErrorKind::LimitExceeded, what).with_size(json.len() as u64, limits.json_len));
     }
+    // Each takes a byte, and one that parts it from the next.
+    if json.len() as u64 / 2 >= limits.json_values {
+        let values = count_values(json);
+        if values > limits.json_values {
+            let what = "the JSON holds more values than `Limits::json_values` allows";
+            return Err(Error::new(ErrorKind::LimitExceeded, what).with_size(values, limits.json_values));
+        }
+    }
     if limits.json_depth >= MAX_DEPTH {
         return Ok(()); // the format's own rule says it
     }
@@ -53,6 +61,34 @@ pub(crate) fn check_limits(json: &[u8], limits: &Limits) -> Result<()> {
         }
         _ => Ok(()), // anything else is said by who reads it
     }
+}
+
+/// How many values there are, containers included. Of text that is not JSON, any number.
+fn count_values(json: &[u8]) -> u64 {
+    let mut values = 1;
+    let mut at = 0;
+    while let Some(&byte) = json.get(at) {
+        at += 1;
+        match byte {
+            b',' => values += 1,
+            // Something in it, unless it ends at once.
+            b'[' | b'{' => {
+                let next = json[at..].iter().find(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+                values += u64::from(!matches!(next, Some(b']' | b'}')));
+            }
+            b'"' => {
+                while let Some(len) = memchr::memchr2(b'"', b'\\', json.get(at..).unwrap_or_default()) {
+                    at += len + 1;
+                    if json[at - 1] == b'"' {
+                        break;
+                    }
+                    at += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    values
 }
 
 /// Checks JSON text without building anything.

@@ -118,6 +118,53 @@ fn json_len() {
 }
 
 #[test]
+fn json_values() {
+    for (json, values) in [
+        ("1", 1),
+        ("[]", 1),
+        ("{ }", 1),
+        ("[[]]", 2),
+        ("[ \n]", 1),
+        ("[1,2,[3,{}]]", 6),
+        (r#"{"a,[{":"b,\"[,","c":{"d":[null,true]}}"#, 6),
+        (r#"[{"":0},{"":0}]"#, 5),
+    ] {
+        let limits = |count: u64| Limits::default().json_values(count);
+        dictionary(json, limits(values)).json_value().unwrap();
+        exceeded(dictionary(json, limits(values - 1)).json_value(), values - 1);
+    }
+    // The worst there is for its length, at the default.
+    let worst = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(","));
+    let limits = Limits::default();
+    exceeded(dictionary(&worst(2 << 20), limits).json_value(), limits.json_values);
+}
+
+#[test]
+fn a_message_read_under_limits_hands_them_to_its_payloads() {
+    let deep = direct("dictionary", b"[[[1,2]]]");
+    let stream = encode(&batch(vec![("n", numbers(8))]).schema(), &[batch(vec![("n", numbers(8))])]).unwrap();
+    let rows = direct("table", &stream.concat());
+    let message = message("", &[deep, rows].join(","));
+    for (limits, limit) in [
+        (Limits::default().json_len(8), 8),
+        (Limits::default().json_depth(2), 2),
+        (Limits::default().json_values(4), 4),
+    ] {
+        let payload = read(&message, &limits).unwrap().payload(0).unwrap().decode().unwrap();
+        exceeded(payload.json_value(), limit);
+    }
+    for limits in [
+        Limits::default().table_len(10),
+        Limits::default().table_rows(7),
+        Limits::default().table_columns(0),
+        Limits::default().table_buffers(0),
+    ] {
+        let payload = read(&message, &limits).unwrap().payload(1).unwrap().decode().unwrap();
+        assert_eq!(payload.record_batches().unwrap_err().kind(), ErrorKind::LimitExceeded);
+    }
+}
+
+#[test]
 fn json_depth() {
     for depth in [0, 1, 2, 50, MAX_DEPTH - 1] {
         let nested = |depth: usize| format!("{}1{}", "[".repeat(depth), "]".repeat(depth));
