@@ -39,6 +39,7 @@ impl Target {
     /// Puts the file in its place, which is returned. Blocks.
     fn take(self, mut partial: Partial) -> io::Result<PathBuf> {
         let Taken::Next(next) = self.taken else {
+            refuse_non_file(&self.path)?;
             partial.publish(&self.path, matches!(self.taken, Taken::Fail))?;
             return Ok(self.path);
         };
@@ -93,7 +94,13 @@ impl Writer {
         if target.path.file_name().is_none() {
             return Err(Error::new(ErrorKind::Misuse, "the path to save to names no file"));
         }
+        let path = target.path.clone();
+        let fixed = !matches!(target.taken, Taken::Next(_));
         let partial = blocking("create a file to save a payload in", move || {
+            // Said before anything is fetched.
+            if fixed {
+                refuse_non_file(&path)?;
+            }
             sweep_once(&folder);
             Partial::create(&folder)
         });
@@ -157,6 +164,18 @@ impl Writer {
         self.written().await?;
         let (partial, target) = (self.partial, target.clone());
         blocking("put the file of a payload in its place", move || target.take(partial)).await
+    }
+}
+
+/// Only a file, or a link to whatever it may be, is replaced: never a device, a pipe or a folder.
+fn refuse_non_file(path: &Path) -> io::Result<()> {
+    match path.symlink_metadata() {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if !there.is_file() && !there.is_symlink() => {
+            Err(io::Error::other("the path is that of a device, a pipe or a socket"))
+        }
+        // Whatever else is wrong with it will show.
+        _ => Ok(()),
     }
 }
 

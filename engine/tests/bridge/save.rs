@@ -170,6 +170,32 @@ async fn a_payload_is_saved_whole_and_verified_whichever_way_it_came() {
     assert_eq!(kind(direct.payload("t").unwrap().save("..").await), ErrorKind::Misuse);
 }
 
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_file_is_not_replaced_and_nothing_is_fetched_for_it() {
+    use std::os::unix::fs::FileTypeExt as _;
+
+    let nats = NatsServer::start();
+    let body = noise(1, 1000);
+    let server = Server::start(body.clone(), 0, Duration::ZERO).await;
+    let bridge = receiver(&nats).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (pipe, folder) = (dir.path().join("pipe"), dir.path().join("folder"));
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    fs::create_dir(&folder).unwrap();
+    let message = message(&bridge, &server.url, &body);
+    for path in [&pipe, &folder] {
+        assert_eq!(kind(message.payload("f").unwrap().save(path).await), ErrorKind::SaveFailed, "{path:?}");
+    }
+    assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo() && folder.is_dir());
+    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+    // A link is replaced itself, whatever is behind it.
+    let link = dir.path().join("link");
+    std::os::unix::fs::symlink(&pipe, &link).unwrap();
+    message.payload("f").unwrap().save(&link).await.unwrap();
+    assert!(fs::read(&link).unwrap() == body && fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_handed_over_or_left_behind_before_the_verdict() {
     let nats = NatsServer::start();

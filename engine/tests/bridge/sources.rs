@@ -185,6 +185,20 @@ async fn every_source_spills_at_the_threshold_and_arrives_whole() {
     assert_eq!(place.stored().len(), 3 * 6);
 }
 
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_says_it_is_empty_is_read_to_its_end() {
+    let place = Place::new().await;
+    let bridge = place.bridge().await;
+    let mut messages = bridge.subscribe("s").await.unwrap();
+    let empty = place.file("empty", b"");
+    bridge.send("s").file("version", "/proc/version").file("empty", empty).await.unwrap();
+    let message = next(&mut messages).await.unwrap();
+    let bytes = message.payload("version").unwrap().bytes().await.unwrap();
+    assert_eq!(bytes, std::fs::read("/proc/version").unwrap());
+    assert!(message.payload("empty").unwrap().bytes().await.unwrap().is_empty());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_fills_the_message_to_its_last_byte() {
     let nats = NatsServer::with_config("max_payload: 4KB");

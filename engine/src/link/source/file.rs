@@ -21,14 +21,14 @@ const AHEAD: usize = 3;
 /// Where the digest goes once the last byte was read.
 pub(crate) type DigestTask = oneshot::Sender<[u8; 32]>;
 
-/// The length of a regular file; `None` for what has none.
+/// The length of a regular file; `None` for what has none, or says that it is empty: files of `/proc` say so.
 pub(super) async fn len(path: Arc<Path>) -> Result<Option<u64>> {
     let metadata =
         blocking(move || path.metadata()).await?.map_err(|error| unreadable("cannot be opened", error))?;
     if metadata.is_dir() {
         return Err(failed("the file to send is a folder"));
     }
-    Ok(metadata.is_file().then_some(metadata.len()))
+    Ok(Some(metadata.len()).filter(|&len| metadata.is_file() && len > 0))
 }
 
 /// Opens a file and starts to read it. `len` is what it must have, `digest` where to send its SHA-256.
