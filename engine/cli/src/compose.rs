@@ -75,11 +75,15 @@ fn streamed(source: &Source, name: &str) -> Result<Option<link::Source>, Failure
     Ok(match source {
         Source::Value(_) => None,
         Source::Path(path) => {
-            let opened = blocking(|| fs::File::open(path)).and_then(|file| file.metadata());
-            let metadata = opened.map_err(|error| unreadable(path, name, error))?;
-            if metadata.is_dir() {
-                return Err(unreadable(path, name, io::ErrorKind::IsADirectory.into()));
-            }
+            let checked = blocking(|| {
+                let metadata = fs::metadata(path)?;
+                if metadata.is_dir() {
+                    return Err(io::ErrorKind::IsADirectory.into());
+                }
+                // Opening a pipe and closing it again would take it from its writer.
+                if metadata.is_file() { fs::File::open(path).map(drop) } else { Ok(()) }
+            });
+            checked.map_err(|error| unreadable(path, name, error))?;
             Some(link::Source::file(path))
         }
         Source::Stdin => Some(link::Source::reader(tokio::io::stdin(), None)),

@@ -1,14 +1,15 @@
 //! `natsbridge inspect`.
 
 use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use bytes::Bytes;
 use natsbridge::link::LinkUrl;
-use natsbridge::{Content, Envelope, PayloadView, Transport};
+use natsbridge::{Content, Envelope, Limits, PayloadView, Transport};
 
 use crate::args::InspectArgs;
-use crate::compose;
 use crate::exit::{Failure, chain, code, kind_code};
 use crate::output::{alarming, bold, bytes, visible, write};
 use crate::preview::preview;
@@ -39,11 +40,18 @@ pub(crate) fn run(args: &InspectArgs) -> Result<u8, Failure> {
     Ok(failed.unwrap_or(code::OK))
 }
 
+/// No more than it takes to see that it is too long.
 fn read(path: &Path) -> Result<Bytes, Failure> {
-    if path == Path::new("-") {
-        return compose::stdin();
-    }
-    compose::file(path).map_err(|error| Failure::input(format!("cannot read {}", path.display()), error))
+    let most = Limits::default().message_len as u64 + 1;
+    let mut message = Vec::new();
+    let (name, outcome) = if path == Path::new("-") {
+        ("standard input".to_owned(), io::stdin().lock().take(most).read_to_end(&mut message))
+    } else {
+        let file = File::open(path);
+        (path.display().to_string(), file.and_then(|file| file.take(most).read_to_end(&mut message)))
+    };
+    outcome.map_err(|error| Failure::input(format!("cannot read {name}"), error))?;
+    Ok(message.into())
 }
 
 /// The rest of the payload's title, and its lines. Writing to a String cannot fail.

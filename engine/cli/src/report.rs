@@ -226,7 +226,10 @@ fn for_people(payload: &ReceivedPayload<'_>, arrived: &Result<Arrived, Failure>)
         Ok(arrived) => {
             let _ = write!(out, "  {}", bytes(arrived.size));
             if arrived.verification != "inline" {
-                let _ = write!(out, "  verified by {}", arrived.verification);
+                let _ = match arrived.verification {
+                    "unverified" => write!(out, "  unverified"),
+                    by => write!(out, "  verified by {by}"),
+                };
             }
             out.push('\n');
             let _ = writeln!(out, "      sha256 {}", arrived.sha256);

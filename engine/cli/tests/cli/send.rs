@@ -248,3 +248,20 @@ fn a_person_gets_a_summary_without_the_secret_in_the_link() {
     assert!(!sent.stdout.contains("/file/"), "{sent:?}");
     assert!(!sent.stdout.contains('\x1b') && sent.stderr.is_empty(), "{sent:?}");
 }
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_read_once_and_to_its_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (nats, files) = (Nats::start(), Files::start(&[]));
+    let bytes: Vec<u8> = (0..600_000).map(|at| (at % 251) as u8).collect();
+    let (path, written) = (pipe.clone(), bytes.clone());
+    let writer = std::thread::spawn(move || fs::write(path, written));
+    let payload = format!("p:binary@{}", pipe.display());
+    let sent = ["send", "t", "--json", "--threshold=1000", "--fileserver", &files.url, &payload];
+    let receipt = nats.run(&sent).expect(0).json();
+    writer.join().unwrap().unwrap();
+    assert_eq!(receipt["payloads"][0]["size"], 600_000, "{receipt}");
+}
