@@ -1,10 +1,13 @@
 //! Links: large payloads travel over HTTP, and the message holds the URL.
 //!
 //! ```text
-//! send     bytes ─► LinkStore::upload ─► Uploaded { url } ─► envelope
-//! receive  envelope ─► LinkUrl::parse ─► Policy::check ─► fetch ─► LinkStore::download
-//!                                                          │ Retry: when to try again
-//!                                                          └ length and digest ─► bytes
+//! send     source ─► tap ─► LinkStore::upload ─► Uploaded { url } ─► envelope
+//!                     │ length, digest, progress         upload: retries; ledger: what to take back
+//!                     └ budget: memory and transfers       record: the same for a sender that is killed
+//!
+//! receive  envelope ─► LinkUrl ─► Policy ─► flight ─► transfer ─► fetch: bytes · save: a file · reader: a stream
+//!                                             │         └ LinkStore::download, Retry, limits, length and digest
+//!                                             └ one download for all who want the same; room: memory
 //! ```
 //!
 //! A link in a received message was written by somebody else. So its text is parsed strictly
