@@ -70,8 +70,13 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
             "--plant" => parsed.plant = value()?.parse()?,
             "--quick" => parsed.quick = true,
             "--threshold" => {
-                parsed.threshold = Some(value()?.parse().map_err(|error| format!("--threshold: {error}"))?);
+                let percent: f64 = value()?.parse().map_err(|error| format!("--threshold: {error}"))?;
+                if !(percent.is_finite() && percent >= 0.0) {
+                    return Err(format!("--threshold: {percent} is no number of percent"));
+                }
+                parsed.threshold = Some(percent);
             }
+            "--help" | "-h" => parsed.command = "help".into(),
             option if option.starts_with('-') => return Err(format!("unknown option {option}")),
             _ if parsed.command.is_empty() => parsed.command = arg,
             _ => parsed.parts.push(arg),
@@ -90,6 +95,16 @@ impl Args {
             |name: &str| self.parts.is_empty() || self.parts.iter().any(|part| name.contains(part.as_str()));
         let gate = |scenario: &Scenario| scenario.gated || !self.gate;
         scenarios::all().into_iter().filter(|scenario| wanted(&scenario.name) && gate(scenario)).collect()
+    }
+
+    /// The same where there must be some.
+    fn some_scenarios(&self) -> Result<Vec<Scenario>, String> {
+        let scenarios = self.scenarios();
+        if scenarios.is_empty() { Err(self.nothing("scenario")) } else { Ok(scenarios) }
+    }
+
+    fn nothing(&self, what: &str) -> String {
+        format!("no {what} has {} in its name: see `natsbridge-bench list`", self.parts.join(" or "))
     }
 }
 
@@ -112,38 +127,49 @@ fn run(
 ) -> Result<ExitCode, String> {
     match args.command.as_str() {
         "list" => {
-            for scenario in args.scenarios() {
+            for scenario in args.some_scenarios()? {
                 println!("{}", scenario.name);
             }
         }
         "test" => {
-            let scenarios = args.scenarios();
+            let scenarios = args.some_scenarios()?;
             for scenario in &scenarios {
                 scenario.checked(|_| true)?;
             }
             println!("test: {} scenarios, all answers right", scenarios.len());
-            return Ok(verdict(!scenarios.is_empty()));
         }
         "wall" => {
             if !args.json {
                 println!("# {}; allocator: {allocator}; tier {}", wall::CLOCK, engine::tier());
             }
-            for scenario in args.scenarios() {
-                print_wall(&scenario, args)?;
+            let scenarios = args.scenarios();
+            for scenario in &scenarios {
+                print_wall(scenario, args)?;
             }
             #[cfg(feature = "links")]
-            print_transfers(args)?;
+            let transfers = print_transfers(args)?;
+            #[cfg(not(feature = "links"))]
+            let transfers = 0;
+            if scenarios.len() + transfers == 0 {
+                return Err(args.nothing("scenario"));
+            }
         }
-        "icount" => return Ok(print_rows(args, &instructions(args)?)),
+        "icount" => {
+            args.some_scenarios()?;
+            return Ok(print_rows(args, &instructions(args)?));
+        }
         "alloc" => match counted {
             Some(counted) => {
                 let mut rows = Vec::new();
-                for scenario in args.scenarios() {
+                for scenario in args.some_scenarios()? {
                     rows.extend(alloc::measure(&scenario, |_| true, counted, args.plant)?);
                 }
                 return Ok(print_rows(args, &rows));
             }
-            None => return Ok(print_rows(args, &allocations(args)?)),
+            None => {
+                args.some_scenarios()?;
+                return Ok(print_rows(args, &allocations(args)?));
+            }
         },
         "ratios" => {
             let ratios = ratios::measure(&args.parts, args.effort())?;
@@ -154,7 +180,9 @@ fn run(
             } else {
                 print!("{}", ratios::table(&ratios));
             }
-            return Ok(verdict(!ratios.is_empty()));
+            if ratios.is_empty() {
+                return Err(args.nothing("target"));
+            }
         }
         #[cfg(feature = "nats")]
         "latency" => {
@@ -168,7 +196,12 @@ fn run(
                 // The page alone, of what was measured before.
                 Some(file) => {
                     let text = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))?;
-                    serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?
+                    let report: serde_json::Value =
+                        serde_json::from_str(&text).map_err(|error| format!("{file}: {error}"))?;
+                    if report["schema"] != 1 {
+                        return Err(format!("{file}: it is no report"));
+                    }
+                    report
                 }
                 None => report::measure(allocator, args.effort())?,
             };
@@ -238,13 +271,14 @@ fn print_wall(scenario: &Scenario, args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-/// The rows of links, which are no scenarios: other processes take part.
+/// The rows of links, which are no scenarios: other processes take part. How many directions there were.
 #[cfg(feature = "links")]
-fn print_transfers(args: &Args) -> Result<(), String> {
+fn print_transfers(args: &Args) -> Result<usize, String> {
     use crate::links::{Direction, FILE_LEN, Place};
     use crate::ratios;
 
     let mut place = None;
+    let mut count = 0;
     for direction in [Direction::Upload, Direction::Download] {
         let name = format!("link-{}/64MiB", direction.name());
         if !args.parts.is_empty() && !args.parts.iter().any(|part| name.contains(part.as_str())) {
@@ -253,6 +287,7 @@ fn print_transfers(args: &Args) -> Result<(), String> {
         if place.is_none() {
             place = Some(Place::new(FILE_LEN).map_err(|error| error.to_string())?);
         }
+        count += 1;
         let rows = place.iter().flat_map(|place| place.measure(direction, (args.effort().rounds / 6).max(2)));
         if !args.json {
             println!("# {}", ratios::TRANSFER_CLOCK);
@@ -277,7 +312,7 @@ fn print_transfers(args: &Args) -> Result<(), String> {
             }
         }
     }
-    Ok(())
+    Ok(count)
 }
 
 fn print_rows(args: &Args, rows: &[Row]) -> ExitCode {
@@ -317,6 +352,7 @@ fn allocations(args: &Args) -> Result<Vec<Row>, String> {
 /// The engine's rows of every metric, and the formats of the trackers beside them.
 fn record(args: &Args, allocator: &str) -> Result<ExitCode, String> {
     let out = args.out.as_deref().ok_or("record needs --out FILE")?;
+    args.some_scenarios()?;
     let mut rows = instructions(args)?;
     let own = |row: &Row| {
         row.name.rsplit('/').next().is_some_and(|contestant| contestant.starts_with("natsbridge"))
