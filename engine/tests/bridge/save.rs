@@ -181,7 +181,7 @@ async fn what_is_no_file_is_not_replaced_and_nothing_is_fetched_for_it() {
     let bridge = receiver(&nats).await;
     let dir = tempfile::tempdir().unwrap();
     let (pipe, folder) = (dir.path().join("pipe"), dir.path().join("folder"));
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     fs::create_dir(&folder).unwrap();
     let message = message(&bridge, &server.url, &body);
     for path in [&pipe, &folder] {
