@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use natsbridge::{Limits, PayloadData, PayloadType};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -66,7 +67,15 @@ impl PayloadSpec {
         let mut sources = Vec::new();
         sources.extend(form.path.map(Source::path));
         sources.extend(form.text.map(|text| Source::Value(text.into_bytes())));
-        sources.extend(form.json.map(|json| Source::Value(json.get().as_bytes().to_vec())));
+        if let Some(json) = form.json {
+            let bytes = json.get().as_bytes().to_vec();
+            // Kept as it was written, serde_json has not looked into its strings.
+            PayloadData::new(PayloadType::Dictionary, bytes.clone(), None, 0)
+                .limited(Limits::none())
+                .json_text()
+                .map_err(|error| format!("json: {error}"))?;
+            sources.push(Source::Value(bytes));
+        }
         if let Some(base64) = form.base64 {
             let mut bytes = Vec::new();
             natsbridge::base64::decode_append(base64.as_bytes(), &mut bytes)
@@ -177,6 +186,8 @@ mod tests {
             r#"{"dataname":"a","type":"text","text":"b","path":"c"}"#,
             r#"{"dataname":"a","type":"text","txt":"b"}"#,
             r#"{"dataname":"a","type":"binary","base64":"A"}"#,
+            r#"{"dataname":"a","type":"dictionary","json":"\ud83d"}"#,
+            r#"{"dataname":"a","type":"dictionary","json":[1e400]}"#,
         ] {
             assert!(PayloadSpec::parse_json(text).is_err(), "{text}");
         }
