@@ -90,7 +90,8 @@ pub struct Limits {
     /// Bytes that the buffers of one table hold after decompression, dictionaries included. Default 1 GiB (chosen): a
     /// small compressed body can claim any size.
     ///
-    /// Buffers that are not compressed share the payload's bytes and take no further memory, but count.
+    /// Buffers that are not compressed share the payload's bytes and take no further memory, but count. A compressed batch
+    /// takes memory as it unpacks, in large steps: for a moment, up to twice what has come out.
     pub table_len: u64,
     /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
     ///

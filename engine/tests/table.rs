@@ -4,6 +4,8 @@
 
 #[path = "table/columns.rs"]
 mod columns;
+#[path = "table/compressed.rs"]
+mod compressed;
 #[path = "table/fixtures.rs"]
 mod fixtures;
 #[path = "table/hostile.rs"]

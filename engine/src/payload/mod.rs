@@ -9,6 +9,8 @@ mod outgoing;
 pub mod table;
 #[cfg(feature = "table")]
 mod table_guard;
+#[cfg(feature = "table")]
+mod table_unpack;
 
 pub use self::borrowed::PayloadRef;
 pub use self::incoming::{PayloadData, Verification};

@@ -2,18 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::ops::Range;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_buffer::Buffer;
 use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::{Bytes, BytesMut};
 
-use super::table_guard::{self, Header, Inspected};
+use super::table_guard::{self, Dictionaries, Header, Inspected, Part};
+use super::table_unpack;
 use crate::{Error, ErrorKind, Limits, Result};
 
 /// A table as it was received: its schema and its record batches, in order.
@@ -122,50 +122,59 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 ///
 /// # Cost
 /// Arrays share `data` (and keep it alive) where it is aligned to 8 bytes; a message body that is not is copied once.
-/// Compressed buffers are unpacked into memory of their own. All values are read once, to validate them.
+/// Compressed buffers are unpacked into memory of their own, one piece for each batch, which grows with what comes out of
+/// them and not with what they claim. All values are read once, to validate them.
 pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
     let Inspected { schema, dictionaries, parts } = table_guard::inspect(data, limits)?;
     let shared = Buffer::from(data.clone());
     let mut values = HashMap::new();
     let mut batches = Vec::new();
     for part in parts {
-        let at = part.at as u64;
         // Nothing that the closure changes is looked at after a panic.
-        let decoded = panic::catch_unwind(AssertUnwindSafe(|| match part.header {
-            Header::Batch(batch) => {
-                let body = body(&shared, &part.body);
-                read_record_batch(&body, batch, Arc::clone(&schema), &values, None, &part.version).map(Some)
-            }
-            Header::Dictionary(batch) => {
-                let body = body(&shared, &part.body);
-                // The decoder searches the whole schema for the id, so it is given the one column.
-                let schema = dictionaries.get(&batch.id()).map(|known| &known.schema);
-                let schema =
-                    schema.ok_or_else(|| ArrowError::SchemaError("unknown dictionary".to_owned()))?;
-                read_dictionary(&body, batch, schema, &mut values, &part.version).map(|()| None)
-            }
+        let batch = panic::catch_unwind(AssertUnwindSafe(|| {
+            decode_part(&part, &shared, &schema, &dictionaries, &mut values)
         }));
-        match decoded {
-            Ok(Ok(batch)) => batches.extend(batch),
-            Ok(Err(err)) => {
-                let what = "a message's values are not what its schema says";
-                return Err(Error::new(ErrorKind::InvalidTable, what).at(at).with_source(summary(&err)));
-            }
+        match batch {
+            Ok(batch) => batches.extend(batch?),
             Err(_) => {
                 let what =
                     "Arrow's decoder cannot handle this table, and the checks before it let it through";
-                return Err(Error::new(ErrorKind::Bug, what).at(at));
+                return Err(Error::new(ErrorKind::Bug, what).at(part.at as u64));
             }
         }
     }
     Ok(Table { schema, batches })
 }
 
-/// A message's body at an address that is a multiple of 8.
-fn body(shared: &Buffer, range: &Range<usize>) -> Buffer {
-    let body = shared.slice_with_length(range.start, range.len());
+/// Reads a batch into arrays; one of a dictionary is added to `values`.
+fn decode_part(
+    part: &Part<'_>,
+    data: &Buffer,
+    schema: &SchemaRef,
+    dictionaries: &Dictionaries,
+    values: &mut HashMap<i64, ArrayRef>,
+) -> Result<Option<RecordBatch>> {
+    let unpacked = table_unpack::unpack(part, data)?;
+    let (header, body) = match &unpacked {
+        Some(unpacked) => (unpacked.header()?, unpacked.body.clone()),
+        None => (part.header, data.slice_with_length(part.body.start, part.body.len())),
+    };
     // Types that want 16 bytes are rare: the decoder copies their buffers where 8 are not enough.
-    if body.as_ptr().align_offset(8) == 0 { body } else { Buffer::from_slice_ref(&body) }
+    let body = if body.as_ptr().align_offset(8) == 0 { body } else { Buffer::from_slice_ref(&body) };
+    let decoded = match header {
+        Header::Batch(batch) => {
+            read_record_batch(&body, batch, Arc::clone(schema), values, None, &part.version).map(Some)
+        }
+        // The decoder searches the whole schema for the id, so it is given the one column.
+        Header::Dictionary(batch) => match dictionaries.get(&batch.id()) {
+            Some(known) => read_dictionary(&body, batch, &known.schema, values, &part.version).map(|()| None),
+            None => Err(ArrowError::SchemaError("unknown dictionary".to_owned())),
+        },
+    };
+    decoded.map_err(|err| {
+        table_guard::invalid(part.at, "a message's values are not what its schema says")
+            .with_source(summary(&err))
+    })
 }
 
 /// The start of a foreign error's text, in one line: it may name columns, which are the sender's and of any length.

@@ -154,7 +154,7 @@ fn add(sum: &mut u64, more: u64, limit: u64, what: &'static str, at: usize) -> R
     Ok(())
 }
 
-fn invalid(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+pub(super) fn invalid(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::InvalidTable, what).at(at as u64)
 }
 

@@ -192,6 +192,7 @@ mod tables {
     use arrow_array::{ArrayRef, Int64Array, RecordBatch};
     use arrow_ipc::CompressionType;
     use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+    use twox_hash::XxHash32;
 
     use super::*;
 
@@ -245,6 +246,42 @@ mod tables {
             // Within the limit it is a table like any other.
             assert_eq!(read(bomb, Limits::default()).0.unwrap(), 1);
         }
+    }
+
+    #[test]
+    fn a_claim_that_a_codec_could_keep_is_not_trusted() {
+        // Where the first block is, behind the claim and the frame's header.
+        for (compression, block) in [(CompressionType::LZ4_FRAME, 20..40), (CompressionType::ZSTD, 17..20)] {
+            let mut bomb = zeros(16 << 20, Some(compression)); // 128 MiB of zeros
+            let len = bomb.len() as u64;
+            let at =
+                (0..len as usize).find(|&at| bomb[at..].starts_with(&(128_i64 << 20).to_le_bytes())).unwrap();
+            bomb[at + block.start..at + block.end].fill(0xFF);
+            let (result, taken) = read(bomb, Limits::default());
+            assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidTable, "{compression:?}");
+            assert!(taken <= MOST, "{compression:?}: {taken} bytes for {len}");
+        }
+    }
+
+    #[test]
+    fn an_lz4_frame_may_declare_large_blocks() {
+        let honest = zeros(2000, Some(CompressionType::LZ4_FRAME));
+        let magic = 0x184D_2204_u32.to_le_bytes();
+        let at = honest.windows(4).position(|four| four == magic).unwrap();
+        for (flags, sizes, what) in [(0x60, 0x70, "independent blocks"), (0x40, 0x70, "linked blocks")] {
+            let mut frame = honest.clone();
+            frame[at + 4..at + 6].copy_from_slice(&[flags, sizes]);
+            frame[at + 6] = (XxHash32::oneshot(0, &frame[at + 4..at + 6]) >> 8) as u8;
+            let (result, taken) = read(frame, Limits::default());
+            assert_eq!(result.unwrap(), 1, "{what}");
+            assert!(taken < 64 << 10, "{what} of 4 MiB: {taken}");
+        }
+        // Blocks of 8 MiB, without a header: Arrow knows no such frames.
+        let mut old = honest;
+        old[at..at + 4].copy_from_slice(&0x184C_2102_u32.to_le_bytes());
+        let (result, taken) = read(old, Limits::default());
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidTable);
+        assert!(taken < 64 << 10, "{taken}");
     }
 
     #[test]

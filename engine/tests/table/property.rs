@@ -9,8 +9,6 @@ use natsbridge::{ErrorKind, Limits, Result};
 
 /// What one call may hold besides the table's buffers: arrays, schemas, error texts.
 pub(crate) const OVERHEAD: usize = 256 * 1024;
-/// The same with LZ4's blocks, which a frame may declare to be 4 MiB large, twice and with their window.
-pub(crate) const LZ4_OVERHEAD: usize = 16 * 1024 * 1024;
 
 /// Decodes input that somebody tampered with, at an address that is `offset` past a multiple of 64, and checks all that
 /// can be promised: a sound table that is written and read again as it is, or a typed error with its place; no panic

@@ -6,25 +6,25 @@ use arrow_ipc::{
     Block, Message, MessageHeader, MetadataVersion, Schema, root_as_footer_with_opts,
     root_as_message_with_opts,
 };
+use flatbuffers::{InvalidFlatbuffer, VerifierOptions};
 
 use super::invalid;
 use crate::payload::table::summary;
 use crate::{Error, Result};
 
-/// Verifies a flatbuffer: every offset inside, every string UTF-8, and no more work than its size justifies.
+/// What it takes to verify a header of `len` bytes: no more work than its size justifies.
 ///
 /// Flatbuffers may share parts, so a small one can unfold into an enormous tree; no writer of tables makes use of it.
-macro_rules! verified {
-    ($root:path, $bytes:expr, $at:expr) => {{
-        let bytes: &[u8] = $bytes;
-        let mut options = Default::default();
-        // The options' type belongs to a crate that is no direct dependency; this call tells which one it is.
-        let _ = $root(&options, &[]);
-        options.max_depth = MAX_FLATBUFFER_DEPTH;
-        options.max_apparent_size = bytes.len().saturating_mul(8).saturating_add(64 * 1024);
-        $root(&options, bytes)
-            .map_err(|err| invalid($at, "a header is not a valid flatbuffer").with_source(summary(&err)))
-    }};
+fn options(len: usize) -> VerifierOptions {
+    VerifierOptions {
+        max_depth: MAX_FLATBUFFER_DEPTH,
+        max_apparent_size: len.saturating_mul(8).saturating_add(64 * 1024),
+        ..VerifierOptions::default()
+    }
+}
+
+fn unverified(err: &InvalidFlatbuffer, at: usize) -> Error {
+    invalid(at, "a header is not a valid flatbuffer").with_source(summary(err))
 }
 
 /// The first six bytes and the last six bytes of the file format.
@@ -98,7 +98,9 @@ pub(super) fn file(data: &[u8]) -> Result<Layout<'_>> {
         .filter(|at| *at >= HEAD_LEN && footer_len > 0)
         .ok_or_else(|| invalid(tail, format!("the footer claims {footer_len} bytes, more than there are")))?;
 
-    let footer = verified!(root_as_footer_with_opts, &data[footer_at..tail], footer_at)?;
+    let footer = &data[footer_at..tail];
+    let footer = root_as_footer_with_opts(&options(footer.len()), footer)
+        .map_err(|err| unverified(&err, footer_at))?;
     if footer.version() > MetadataVersion::V5 {
         return Err(invalid(footer_at, "the footer has an unknown version"));
     }
@@ -186,7 +188,8 @@ fn body_len(message: Message<'_>, at: usize) -> Result<u64> {
 }
 
 fn verified_message(metadata: &[u8], at: usize) -> Result<Message<'_>> {
-    let message = verified!(root_as_message_with_opts, metadata, at)?;
+    let message =
+        root_as_message_with_opts(&options(metadata.len()), metadata).map_err(|err| unverified(&err, at))?;
     match message.version() {
         MetadataVersion::V4 | MetadataVersion::V5 => Ok(message),
         other => {

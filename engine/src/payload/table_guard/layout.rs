@@ -7,6 +7,7 @@ use arrow_schema::{DataType, UnionMode};
 
 use super::{Budget, invalid};
 use crate::Result;
+use crate::payload::table_unpack::Packed;
 
 /// Where the values of a batch are.
 pub(super) struct Values<'a> {
@@ -200,8 +201,8 @@ where
 
         let start = body.start + from;
         let held = match self.codec {
-            Some(codec) if len > 0 => unpacked_len(bytes, codec, start)?,
-            _ => len as u64,
+            Some(codec) => unpacked_len(bytes, codec, start)?,
+            None => len as u64,
         };
         self.budget.charge(held, start)?;
         if held < needed.len {
@@ -232,26 +233,21 @@ impl Need {
     }
 }
 
-/// The length that a compressed buffer claims to have, if its codec can make so much of so little.
+/// The length that a buffer of a compressed body claims to have, if its codec can make so much of so little.
 fn unpacked_len(bytes: &[u8], codec: CompressionType, at: usize) -> Result<u64> {
-    let (prefix, packed) = bytes
-        .split_first_chunk::<8>()
-        .ok_or_else(|| invalid(at, "a compressed buffer is too short for its length"))?;
-    let packed_len = packed.len() as u64;
-    let claimed = match i64::from_le_bytes(*prefix) {
-        -1 => return Ok(packed_len), // stored as it is
-        claimed => {
-            u64::try_from(claimed).map_err(|_| invalid(at, "a compressed buffer has a negative length"))?
+    let packed = Packed::new(bytes).map_err(|what| invalid(at, what))?;
+    let claimed = packed.len() as u64;
+    if let Packed::Compressed { bytes, .. } = packed {
+        let packed_len = bytes.len() as u64;
+        // LZ4 lengthens a match by 255 for a byte; the smallest ZSTD block is 3 bytes and makes at most 128 KiB.
+        let most = match codec {
+            CompressionType::LZ4_FRAME => packed_len.saturating_mul(255),
+            _ => packed_len.saturating_mul(128 * 1024 / 3 + 1),
+        };
+        if claimed > most {
+            let what = format!("a compressed buffer of {packed_len} bytes claims to unpack into {claimed}");
+            return Err(invalid(at, what));
         }
-    };
-    // LZ4 lengthens a match by 255 for a byte; the smallest ZSTD block is 3 bytes and makes at most 128 KiB.
-    let most = match codec {
-        CompressionType::LZ4_FRAME => packed_len.saturating_mul(255),
-        _ => packed_len.saturating_mul(128 * 1024 / 3 + 1),
-    };
-    if claimed > most {
-        let what = format!("a compressed buffer of {packed_len} bytes claims to unpack into {claimed}");
-        return Err(invalid(at, what));
     }
     Ok(claimed)
 }
