@@ -10,14 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use bytes::Bytes;
 use md5::{Digest, Md5};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::storage::ensure_dir;
 
-/// Chosen: hashing one takes half a millisecond, far longer than waking a thread. A file holds two of them in memory, and
-/// a chunk.
+/// Chosen: hashing one takes half a millisecond, far longer than waking a thread. A file holds two of them in memory.
 const BATCH: usize = 256 * 1024;
 
 /// A file that is being written. Dropped before it is finished, it is deleted.
@@ -26,8 +24,8 @@ pub(super) struct DiskFile {
     digest: Stage<Md5>,
     /// None before the first batch.
     file: Stage<Option<fs::File>>,
-    batch: Vec<Bytes>,
-    batch_len: usize,
+    /// Copied together: a client may send its bytes one by one, and each piece would hold on to far more than itself.
+    batch: Vec<u8>,
     path: PathBuf,
     finished: bool,
     /// Set when nobody wants the file any more: a batch that is on its way then deletes it, for it may be the one that
@@ -42,7 +40,6 @@ impl DiskFile {
             digest: Stage::Idle(Md5::new()),
             file: Stage::Idle(None),
             batch: Vec::new(),
-            batch_len: 0,
             path,
             finished: false,
             abandoned: Arc::default(),
@@ -50,10 +47,14 @@ impl DiskFile {
     }
 
     /// Takes the next bytes of the file.
-    pub(super) async fn write(&mut self, chunk: Bytes) -> io::Result<()> {
-        self.batch_len += chunk.len();
-        self.batch.push(chunk);
-        if self.batch_len < BATCH { Ok(()) } else { self.flush().await }
+    pub(super) async fn write(&mut self, mut chunk: &[u8]) -> io::Result<()> {
+        while let Some((now, rest)) = chunk.split_at_checked(BATCH - self.batch.len()) {
+            self.batch.extend_from_slice(now);
+            self.flush().await?;
+            chunk = rest;
+        }
+        self.batch.extend_from_slice(chunk);
+        Ok(())
     }
 
     /// Waits until everything is written; the MD5 of the whole.
@@ -67,13 +68,12 @@ impl DiskFile {
 
     /// Hands the batch on, once the one before it is done.
     async fn flush(&mut self) -> io::Result<()> {
-        let batch: Arc<[Bytes]> = mem::take(&mut self.batch).into();
-        self.batch_len = 0;
+        let batch = Arc::new(mem::replace(&mut self.batch, Vec::with_capacity(BATCH)));
 
         let mut digest = self.digest.idle().await?;
-        let chunks = Arc::clone(&batch);
+        let bytes = Arc::clone(&batch);
         self.digest = Stage::Busy(spawn_blocking(move || {
-            chunks.iter().for_each(|chunk| digest.update(chunk));
+            digest.update(&*bytes);
             Ok(digest)
         }));
 
@@ -123,7 +123,7 @@ impl<T> Stage<T> {
     }
 }
 
-fn write(file: &mut Option<fs::File>, path: &Path, batch: &[Bytes]) -> io::Result<()> {
+fn write(file: &mut Option<fs::File>, path: &Path, batch: &[u8]) -> io::Result<()> {
     let file = match file {
         Some(file) => file,
         None => {
@@ -132,5 +132,5 @@ fn write(file: &mut Option<fs::File>, path: &Path, batch: &[Bytes]) -> io::Resul
             file.insert(fs::File::create_new(path)?)
         }
     };
-    batch.iter().try_for_each(|chunk| file.write_all(chunk))
+    file.write_all(batch)
 }

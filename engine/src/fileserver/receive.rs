@@ -1,7 +1,7 @@
 //! Adding a file: `POST /file/{upload}`, `POST /file/{upload}/{file}/{name}` and the quick `POST /`.
 //!
-//! The body goes to disk chunk by chunk, with its MD5 computed on the way; a request holds a few chunks in
-//! memory, whatever the size of the file.
+//! The body goes to disk batch by batch, with its MD5 computed on the way; a request holds two batches of 256 KiB in
+//! memory, whatever the size of the file and of its pieces.
 
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap};
@@ -131,7 +131,7 @@ impl<'a> Receiving<'a> {
         while let Some(data) = next_data(parts, body).await? {
             self.account(data.len() as u64, max_size)?;
             head.extend_from_slice(&data[..data.len().min(SNIFF_LEN - head.len())]);
-            disk.write(data).await.map_err(failed)?;
+            disk.write(&data).await.map_err(failed)?;
         }
         let md5 = disk.finish().await.map_err(failed)?;
         self.finish(hex(&md5), media_type(&head))
