@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::scan::{raw_offset, unescape_into};
+use super::escape::{raw_offset, unescape_into};
 use super::{DataSpan, PayloadView, Sha256Entry, Transport};
 use crate::base64;
 use crate::error::{Error, ErrorKind, Result};
@@ -213,7 +213,7 @@ fn text_of(raw: &[u8], escaped: bool) -> Cow<'_, [u8]> {
 }
 
 /// Whether the string's text starts, after white space, with a brace or a bracket, which base64 never does.
-fn begins_json(raw: &[u8], escaped: bool) -> bool {
+pub(super) fn begins_json(raw: &[u8], escaped: bool) -> bool {
     let mut rest = raw;
     loop {
         let (byte, used) = match rest {

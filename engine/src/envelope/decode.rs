@@ -1,23 +1,25 @@
 //! Bytes to [`Envelope`]: one pass, positions only.
 
-use std::num::NonZeroU32;
 use std::ops::Range;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::bounds;
+use super::early::Early;
+use super::escape::unescape_into;
 use super::names::{
     self, CAMEL_ORDER, CAMEL_TYPE, Camel, DATANAME, Dialect, FIELDS, Field, Order, PAYLOAD_FIELDS,
     PayloadField, SNAKE_ORDER, SNAKE_TYPE, STRING_FIELDS, Snake, Spelling, Word,
 };
-use super::scan::{Kind, RawString, Scan, ScanError, Scanner, unescape_into};
-use super::{DataSpan, Decoded, Defect, Entry, Envelope, Size, Span, Text, Transport};
+use super::scan::{Kind, RawString, Scan, ScanError, Scanner};
+use super::size::{integer, plain_integer};
+use super::{DataSpan, Defect, Entry, Envelope, Size, Span, Text, Transport};
 use crate::base64;
 use crate::base64::arch::{Baseline, Job, Level, dispatch};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 use crate::payload::PayloadType;
-use crate::payload::aligned::ALIGNMENT;
 
 /// The depth at which things stand in a message, the outermost object being 1.
 const FIELD_DEPTH: usize = 2;
@@ -45,63 +47,15 @@ fn read(envelope: &mut Envelope, limits: &Limits, early: Option<Early<'_>>, fast
     if envelope.body.len() > max_len {
         return Err(too_long(envelope.body.len(), max_len));
     }
-    let job = Decode { envelope: &mut *envelope, early, max_payloads: limits.payload_count, fast };
+    let max_decoded = usize::try_from(limits.payload_len).unwrap_or(usize::MAX);
+    let job =
+        Decode { envelope: &mut *envelope, early, max_payloads: limits.payload_count, max_decoded, fast };
     let read = if fast { dispatch(job) } else { job.run(Baseline) };
     read.map_err(|error| refused(error, limits))?;
     // A short message holds nothing that is too long.
-    if envelope.body.len() > limits.shortest() { check_lengths(envelope, limits) } else { Ok(()) }
+    if envelope.body.len() > limits.shortest() { bounds::check(envelope, limits) } else { Ok(()) }
 }
 
-/// Holds what has been read against the bounds of its parts. All of it is positions so far, so nothing was taken.
-#[inline(never)]
-fn check_lengths(envelope: &mut Envelope, limits: &Limits) -> Result<()> {
-    let too_long = |what: &'static str, len: usize, limit: usize| {
-        Err(Error::new(ErrorKind::LimitExceeded, what).with_size(len as u64, limit as u64))
-    };
-    let name = |text: &Text| match text.len() {
-        len if len > limits.name_len => too_long(NAME_TOO_LONG, len, limits.name_len),
-        _ => Ok(()),
-    };
-    let metadata = |metadata: Span| match metadata.range().len() {
-        len if len > limits.metadata_len => too_long(METADATA_TOO_LONG, len, limits.metadata_len)
-            .map_err(|error: Error| error.at(metadata.start.into())),
-        _ => Ok(()),
-    };
-    envelope.strings.iter().try_for_each(name)?;
-    metadata(envelope.metadata)?;
-    for (index, entry) in envelope.payloads.iter_mut().enumerate() {
-        entry
-            .texts
-            .iter()
-            .try_for_each(name)
-            .and_then(|()| metadata(entry.metadata))
-            .map_err(|error| error.in_payload(index))?;
-        let (data, len) = match entry.data {
-            DataSpan::String { span, escaped } => (span, decoded_len(&envelope.body[span.range()], escaped)),
-            DataSpan::Json(span) => (span, span.range().len()),
-            DataSpan::Missing => continue,
-        };
-        if entry.way == Some(Transport::Direct) && len as u64 > limits.payload_len {
-            entry.defect.get_or_insert((data.start, Defect::TooLong));
-        }
-    }
-    Ok(())
-}
-
-/// How many bytes base64 text decodes into, if it is any. Of text with escapes it is the least that it can be.
-fn decoded_len(raw: &[u8], escaped: bool) -> usize {
-    if escaped {
-        // The longest escape is six bytes for a character, of which up to three may be padding and a line end.
-        let escapes = memchr::memchr_iter(b'\\', raw).count();
-        return raw.len().saturating_sub(5 * escapes + 3) / 4 * 3;
-    }
-    let padding = raw.iter().rev().take(3).take_while(|byte| matches!(byte, b'=' | b'\n')).count();
-    let digits = raw.len() - padding;
-    digits / 4 * 3 + digits % 4 * 3 / 4
-}
-
-const NAME_TOO_LONG: &str = "a name is longer than `Limits::name_len` allows";
-const METADATA_TOO_LONG: &str = "metadata is longer than `Limits::metadata_len` allows";
 #[cold]
 fn too_long(len: usize, max_len: usize) -> Error {
     Error::new(ErrorKind::LimitExceeded, "the message is longer than `Limits::message_len` allows")
@@ -124,6 +78,8 @@ struct Decode<'a> {
     envelope: &'a mut Envelope,
     early: Option<Early<'a>>,
     max_payloads: usize,
+    /// Longer payloads are not decoded on the way.
+    max_decoded: usize,
     fast: bool,
 }
 
@@ -132,11 +88,20 @@ impl Job for Decode<'_> {
 
     #[inline(always)]
     fn run<L: Level>(self, level: L) -> Scan<()> {
-        let Self { envelope, early, max_payloads, fast } = self;
+        let Self { envelope, early, max_payloads, max_decoded, fast } = self;
         let Envelope { body, resolved, dialect, strings, metadata, payloads, decoded, limits: _ } = envelope;
         let scanner = Scanner::at_level(level, body);
-        let mut reader =
-            Reader { scanner, resolved, dialect: None, strings, metadata, early, max_payloads, fast };
+        let mut reader = Reader {
+            scanner,
+            resolved,
+            dialect: None,
+            strings,
+            metadata,
+            early,
+            max_payloads,
+            max_decoded,
+            fast,
+        };
         let read = reader.message(payloads);
         *dialect = reader.dialect.unwrap_or_default();
         if let Some(early) = reader.early {
@@ -157,6 +122,7 @@ struct Reader<'a, L> {
     metadata: &'a mut Span,
     early: Option<Early<'a>>,
     max_payloads: usize,
+    max_decoded: usize,
     fast: bool,
 }
 
@@ -562,7 +528,7 @@ impl<L: Level> Reader<'_, L> {
         let start = self.scanner.pos();
         let rest = &self.scanner.input()[start..];
         let Some(size) = entry.size.get().and_then(|size| usize::try_from(size).ok()) else { return false };
-        if size > rest.len() {
+        if size > rest.len().min(self.max_decoded) {
             return false;
         }
         let ends = |len: &usize| rest.get(*len) == Some(&b'"');
@@ -589,6 +555,7 @@ impl<L: Level> Reader<'_, L> {
         if let DataSpan::String { span, escaped: false } = entry.data
             && entry.defect.is_none()
             && entry.way == Some(Transport::Direct)
+            && base64::max_decoded_len(span.range().len()) <= self.max_decoded
             && let Some(early) = &mut self.early
         {
             // Inline JSON begins with what is no base64, and is left alone by that.
@@ -702,94 +669,6 @@ fn resolve(raw: &[u8], resolved: &mut String) -> Text {
     Text::in_resolved(span(&(start..resolved.len())))
 }
 
-/// Where payloads are decoded while the message is read: a buffer of which they are split off and shared, or one in which
-/// they stay.
-pub(super) enum Early<'a> {
-    Shared(&'a mut BytesMut),
-    Kept(&'a mut Vec<u8>),
-}
-
-impl Early<'_> {
-    #[inline(always)]
-    fn reborrow(&mut self) -> Early<'_> {
-        match self {
-            Self::Shared(out) => Early::Shared(out),
-            Self::Kept(out) => Early::Kept(out),
-        }
-    }
-
-    /// The bytes of a base64 text, on the boundary that Arrow wants; nothing if it is none, or for want of room.
-    /// `rest_len` bytes of the message are left, this text included.
-    #[inline]
-    fn decode(mut self, text: &[u8], rest_len: usize) -> Option<Decoded> {
-        let reserved = rest_len / 4 * 3 + ALIGNMENT;
-        let (len, spare) = match &mut self {
-            Self::Shared(out) => {
-                if out.is_empty() {
-                    out.reserve(reserved);
-                }
-                (out.len(), out.spare_capacity_mut())
-            }
-            Self::Kept(out) => {
-                if out.is_empty() {
-                    out.reserve(reserved);
-                }
-                (out.len(), out.spare_capacity_mut())
-            }
-        };
-        let gap = spare.as_ptr().align_offset(ALIGNMENT);
-        // What is decoded already must not move: it would lose its alignment.
-        if spare.len() < gap.checked_add(base64::max_decoded_len(text.len()))? {
-            return None;
-        }
-        let start = len + gap;
-        let end = match self {
-            Self::Shared(out) => {
-                out.resize(start, 0);
-                if base64::decode_append(text, out).is_err() {
-                    out.truncate(len);
-                    return None;
-                }
-                out.len()
-            }
-            Self::Kept(out) => {
-                out.resize(start, 0);
-                if base64::decode_append(text, out).is_err() {
-                    out.truncate(len);
-                    return None;
-                }
-                out.len()
-            }
-        };
-        let end = u32::try_from(end).ok().and_then(|end| NonZeroU32::new(end.checked_add(1)?));
-        // The end was the larger of the two, so the start fits too.
-        Some(Decoded { start: start as u32, end: end? })
-    }
-
-    /// What was decoded and is to be shared.
-    fn finish(self) -> Bytes {
-        match self {
-            Self::Shared(out) if !out.is_empty() => out.split().freeze(),
-            Self::Shared(_) | Self::Kept(_) => Bytes::new(),
-        }
-    }
-}
-
-/// A whole number as this crate writes it, of up to 18 digits, and their count, if a comma follows; anything else is left
-/// to the general path.
-#[inline(always)]
-fn plain_integer(text: &[u8]) -> Option<(u64, usize)> {
-    let mut value = 0;
-    for (at, &byte) in text.iter().enumerate().take(19) {
-        match byte {
-            b'0'..=b'9' if at < 18 && (at != 1 || value != 0) => value = value * 10 + u64::from(byte - b'0'),
-            b',' if at > 0 => return Some((value, at)),
-            _ => return None,
-        }
-    }
-    None
-}
-
 /// Where `word` stands in a piece without its first byte.
 const fn place(piece: &[u8], word: &[u8]) -> Range<usize> {
     let mut at = 1;
@@ -839,84 +718,4 @@ impl Seen {
 /// Positions fit 32 bits: `decode` refuses longer messages, and resolved text is never longer than its escapes.
 fn span(range: &Range<usize>) -> Span {
     Span { start: range.start as u32, end: range.end as u32 }
-}
-
-/// The value of a JSON number if it is a whole number from 0 to 2^63-1, however it is spelt: `12`, `12.0`, `1.2e1`.
-fn integer(number: &[u8]) -> Option<u64> {
-    let (negative, number) = match number.strip_prefix(b"-") {
-        Some(rest) => (true, rest),
-        None => (false, number),
-    };
-    let (mantissa, exponent) = match number.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-        Some(at) => (&number[..at], exponent(&number[at + 1..])),
-        None => (number, 0),
-    };
-    let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
-        Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
-        None => (mantissa, &[][..]),
-    };
-    // The digits without the point, and where the point belongs among them.
-    let mut point = whole.len() as i64 + exponent;
-    let mut digits = whole.iter().chain(fraction);
-    let mut value: u64 = 0;
-    loop {
-        match digits.next() {
-            Some(&digit) if point > 0 => {
-                value = value.checked_mul(10)?.checked_add(u64::from(digit - b'0'))?;
-                point -= 1;
-            }
-            // Behind the point only zeros keep the number whole.
-            Some(b'0') => {}
-            Some(_) => return None,
-            None => break,
-        }
-    }
-    while point > 0 && value != 0 {
-        value = value.checked_mul(10)?;
-        point -= 1;
-    }
-    (value <= i64::MAX as u64 && !(negative && value != 0)).then_some(value)
-}
-
-/// An exponent, held within bounds that no message's digits can outweigh.
-fn exponent(digits: &[u8]) -> i64 {
-    const BOUND: i64 = 1 << 40;
-    let (sign, digits) = match digits {
-        [b'-', rest @ ..] => (-1, rest),
-        [b'+', rest @ ..] => (1, rest),
-        rest => (1, rest),
-    };
-    sign * digits.iter().fold(0, |value: i64, digit| (value * 10 + i64::from(digit - b'0')).min(BOUND))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_size_is_judged_by_its_value() {
-        for (text, value) in [
-            ("0", Some(0)),
-            ("-0", Some(0)),
-            ("12", Some(12)),
-            ("12.0", Some(12)),
-            ("1.2e1", Some(12)),
-            ("120e-1", Some(12)),
-            ("1e3", Some(1000)),
-            ("0e999999999999", Some(0)),
-            ("0.0e5", Some(0)),
-            ("9223372036854775807", Some(i64::MAX as u64)),
-            ("9223372036854775808", None),
-            ("1e19", None),
-            ("1e999999999999999999999", None),
-            ("-1", None),
-            ("1.5", None),
-            ("15e-1", None),
-            ("1e-1", None),
-            ("0.1e1", Some(1)),
-            ("18446744073709551616", None),
-        ] {
-            assert_eq!(integer(text.as_bytes()), value, "{text}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::escape;
 use super::scan::{self, Scanner};
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::dictionary;
@@ -151,7 +152,7 @@ fn canonical(json: &[u8]) -> String {
             b'"' => {
                 let Ok(string) = scanner.string() else { break };
                 let mut text = Vec::new();
-                scan::unescape_into(&json[string.range], &mut text);
+                escape::unescape_into(&json[string.range], &mut text);
                 super::encode::write_string(&mut out, &String::from_utf8_lossy(&text));
             }
             b'-' | b'0'..=b'9' => {
@@ -255,7 +256,7 @@ impl<'a> MetadataView<'a> {
             let raw = &self.json[key.range];
             let name = if key.escaped {
                 let mut name = Vec::new();
-                scan::unescape_into(raw, &mut name);
+                escape::unescape_into(raw, &mut name);
                 Cow::Owned(String::from_utf8_lossy(&name).into_owned())
             } else {
                 String::from_utf8_lossy(raw)

@@ -5,22 +5,25 @@
 //! read    Bytes ─► decode (scan) ─► Envelope ─► PayloadView ─► Content, decoded only when asked for
 //! ```
 
+mod bounds;
 mod content;
 mod decode;
+mod early;
 mod encode;
+pub(crate) mod escape;
 mod metadata;
 mod names;
 pub(crate) mod scan;
+mod size;
 
 use std::fmt;
-use std::num::NonZeroU32;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
 pub use self::content::{Base64Text, Content};
-use self::decode::Early;
+use self::early::{Decoded, Early};
 pub use self::encode::{Data, MessageFields, PayloadFields, encode, encoded_len, payload_entry_len};
 pub(crate) use self::metadata::Sha256Entry;
 pub use self::metadata::{Metadata, MetadataView};
@@ -174,19 +177,6 @@ impl Default for Size {
 impl Size {
     fn get(self) -> Option<u64> {
         (self != Self::default()).then_some(self.0)
-    }
-}
-
-/// A slice of [`Envelope::decoded`], or of the caller's buffer: its start, and its end plus one, which is never zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Decoded {
-    start: u32,
-    end: NonZeroU32,
-}
-
-impl Decoded {
-    fn range(self) -> Range<usize> {
-        self.start as usize..self.end.get() as usize - 1
     }
 }
 

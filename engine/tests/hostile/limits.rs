@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use allocation_counter::measure;
 use arrow_array::{Array, ArrayRef, Int32Array, NullArray, RecordBatch, StructArray};
 use arrow_schema::{DataType, Field, Schema};
 use natsbridge::payload::table::{decode, encode};
-use natsbridge::{ErrorKind, Limits, MAX_DEPTH, Result};
+use natsbridge::{Envelope, ErrorKind, Limits, MAX_DEPTH, Result};
 
 use super::{dictionary, direct, message, read};
 
@@ -97,6 +98,53 @@ fn payload_len() {
             }
         }
         assert_eq!(second.decode().unwrap().text().unwrap(), "still there");
+    }
+    // What counts is the text that the string stands for, and of JSON in a string all of it.
+    let payload = |kind: &str, data: &str| {
+        format!(r#"{{"dataname":"d","type":"{kind}","transport":"direct","data":"{data}"}}"#)
+    };
+    let slashes = |count: usize| "\\/".repeat(count);
+    let json =
+        |len: usize| format!("[{}1]{}", "1,".repeat((len - 3) / 2), if len % 2 == 0 { " " } else { "" });
+    for (kind, data, accepted) in [
+        ("binary", slashes(132), true),
+        ("binary", slashes(133) + "w\\u003d=", true), // 100 bytes
+        ("binary", slashes(133) + "w\\u003d=\\n", true),
+        ("binary", slashes(134) + "8=", false),
+        ("binary", slashes(4000), false),
+        ("binary", "\\u0041".repeat(132), true),
+        ("binary", "\\u0041".repeat(136), false),
+        ("dictionary", json(99), true),
+        ("dictionary", json(100), true),
+        ("dictionary", json(101), false),
+        ("dictionary", "\\n".repeat(60) + &json(40), true),
+        ("dictionary", "\\n".repeat(61) + &json(40), false),
+    ] {
+        let message = message("", &payload(kind, &data));
+        let mut out = Vec::new();
+        let ways = [read(&message, &limits), Envelope::decode_into_vec(message.clone(), &limits, &mut out)];
+        for envelope in ways {
+            match envelope.unwrap().payload(0).unwrap().decode() {
+                Ok(decoded) => assert!(accepted && decoded.bytes().len() <= 100, "{data}"),
+                Err(error) => {
+                    assert!(!accepted && error.kind() == ErrorKind::LimitExceeded, "{data}: {error}")
+                }
+            }
+        }
+    }
+    // Nothing is decoded of what is too long, wherever its size stands.
+    let long = direct("binary", &vec![7; 300_000]);
+    let late =
+        long.replacen(r#""size":300000,"#, "", 1).trim_end_matches('}').to_owned() + r#","size":300000}"#;
+    for payload in [long, late] {
+        let message = message("", &payload);
+        let limits = Limits::default().payload_len(299_999);
+        let mut out = Vec::new();
+        let taken = measure(|| {
+            let envelope = Envelope::decode_into_vec(message.clone(), &limits, &mut out).unwrap();
+            assert_eq!(envelope.payload(0).unwrap().decode().unwrap_err().kind(), ErrorKind::LimitExceeded);
+        });
+        assert!(out.is_empty() && taken.bytes_max < 4096 + message.len() as u64, "{taken:?}");
     }
     // A link holds a URL, whose length has nothing to do with it.
     let link = format!(
