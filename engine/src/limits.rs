@@ -79,10 +79,11 @@ pub struct Limits {
     /// of it comes on top: see [`json_values`](Self::json_values).
     pub json_len: u64,
     /// Objects, arrays and other values of a dictionary or of JSON rows that is read as a value, keys not counted. Default
-    /// 4,194,304 (chosen).
+    /// 2,097,152 (chosen).
     ///
-    /// A `serde_json::Value` takes 30 bytes for a number, and up to 400 for each value where objects hold one key each, the
-    /// worst that there is: 1.6 GB at the default. The caller's own type takes what it takes.
+    /// A `serde_json::Value` takes 30 bytes for a number, and with what reading it takes up to 750 for each object where
+    /// objects of one key stand inside each other, the worst that there is: 1.6 GB at the default. The caller's own type
+    /// takes what it takes.
     pub json_values: u64,
     /// How deep a dictionary or JSON rows that are read may nest. Default [`MAX_DEPTH`], and values above it act as that.
     /// Metadata may always nest as deep as the envelope that it is part of.
@@ -109,7 +110,7 @@ pub struct Limits {
     /// Large payloads that the bridge reads as JSON or as a table at the same time, on threads of their own. Default 4
     /// (chosen); 0 acts as 1.
     ///
-    /// The memory of [`json_len`](Self::json_len) and [`table_len`](Self::table_len) is taken at most this many times.
+    /// The memory of [`json_values`](Self::json_values) and [`table_len`](Self::table_len) is taken at most this many times.
     pub concurrent_decodes: usize,
 }
 
@@ -125,7 +126,7 @@ impl Default for Limits {
             download_total: 4 << 30,
             save_len: 16 << 30,
             json_len: 64 << 20,
-            json_values: 4 << 20,
+            json_values: 2 << 20,
             json_depth: MAX_DEPTH,
             table_len: 1 << 30,
             table_rows: i32::MAX as u64,
@@ -162,15 +163,26 @@ impl Limits {
     /// The part that an envelope keeps for its payloads.
     #[inline(always)]
     pub(crate) fn reading(&self) -> ReadLimits {
-        ReadLimits {
-            json_len: self.json_len,
-            json_values: self.json_values,
-            json_depth: self.json_depth,
-            table_len: self.table_len,
-            table_rows: self.table_rows,
-            table_columns: self.table_columns,
-            table_buffers: self.table_buffers,
-        }
+        // Without `..`: a new limit is either checked before, or belongs here.
+        let Self {
+            message_len: _,
+            payload_count: _,
+            name_len: _,
+            metadata_len: _,
+            payload_len: _,
+            download_len: _,
+            download_total: _,
+            save_len: _,
+            json_len,
+            json_values,
+            json_depth,
+            table_len,
+            table_rows,
+            table_columns,
+            table_buffers,
+            concurrent_decodes: _,
+        } = *self;
+        ReadLimits { json_len, json_values, json_depth, table_len, table_rows, table_columns, table_buffers }
     }
 
     /// A message of up to so many bytes cannot hold a name, metadata or payload that is too long.
@@ -195,14 +207,16 @@ pub(crate) struct ReadLimits {
 impl ReadLimits {
     /// With the defaults for all that has been checked already.
     pub(crate) fn limits(self) -> Limits {
+        let Self { json_len, json_values, json_depth, table_len, table_rows, table_columns, table_buffers } =
+            self;
         Limits {
-            json_len: self.json_len,
-            json_values: self.json_values,
-            json_depth: self.json_depth,
-            table_len: self.table_len,
-            table_rows: self.table_rows,
-            table_columns: self.table_columns,
-            table_buffers: self.table_buffers,
+            json_len,
+            json_values,
+            json_depth,
+            table_len,
+            table_rows,
+            table_columns,
+            table_buffers,
             ..Limits::default()
         }
     }

@@ -123,7 +123,7 @@ impl PayloadData {
     /// # Errors
     /// [`InvalidJson`](ErrorKind::InvalidJson) with the offset if it is not strict JSON, or rows are not an array of
     /// objects, and without one if it is not of the shape of `T`; [`LimitExceeded`](ErrorKind::LimitExceeded) above
-    /// [`Limits::json_len`] and [`Limits::json_depth`]; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
+    /// [`Limits::json_len`], [`Limits::json_values`] and [`Limits::json_depth`]; [`WrongType`](ErrorKind::WrongType) for types that are not JSON.
     ///
     /// # Cost
     /// A copy of the text, a check, and a pass over both; see [`Limits::json_len`] for the memory.

@@ -104,8 +104,9 @@ fn payload_len() {
         format!(r#"{{"dataname":"d","type":"{kind}","transport":"direct","data":"{data}"}}"#)
     };
     let slashes = |count: usize| "\\/".repeat(count);
-    let json =
-        |len: usize| format!("[{}1]{}", "1,".repeat((len - 3) / 2), if len % 2 == 0 { " " } else { "" });
+    let json = |len: usize| {
+        format!("[{}1]{}", "1,".repeat((len - 3) / 2), if len.is_multiple_of(2) { " " } else { "" })
+    };
     for (kind, data, accepted) in [
         ("binary", slashes(132), true),
         ("binary", slashes(133) + "w\\u003d=", true), // 100 bytes
@@ -181,10 +182,27 @@ fn json_values() {
         dictionary(json, limits(values)).json_value().unwrap();
         exceeded(dictionary(json, limits(values - 1)).json_value(), values - 1);
     }
-    // The worst there is for its length, at the default.
-    let worst = |count: usize| format!("[{}]", vec![r#"{"":0}"#; count].join(","));
     let limits = Limits::default();
-    exceeded(dictionary(&worst(2 << 20), limits).json_value(), limits.json_values);
+    let many = format!("[{}]", vec![r#"{"":0}"#; 1 << 20].join(","));
+    exceeded(dictionary(&many, limits).json_value(), limits.json_values);
+}
+
+/// What the documentation gives as the most that a value can cost, and with it all of them.
+#[test]
+fn a_json_value_takes_at_most_750_bytes() {
+    let chain = |len: usize| format!("{}0{}", r#"{"":"#.repeat(len), "}".repeat(len));
+    for (what, item, values) in [
+        ("numbers", "0".to_owned(), 1),
+        ("objects of one key", r#"{"":0}"#.to_owned(), 2),
+        ("objects inside each other", chain(126), 127),
+        ("the same with a key twice", format!(r#"{{"a":0,"a":{}}}"#, chain(125)), 127),
+    ] {
+        let count = 100_000 / values;
+        let json = format!("[{}]", vec![item; count].join(","));
+        let taken = measure(|| drop(dictionary(&json, Limits::default()).json_value().unwrap())).bytes_max;
+        let each = taken / (count * values) as u64;
+        assert!(each <= 750, "{what}: {each} bytes for a value");
+    }
 }
 
 #[test]
