@@ -66,6 +66,7 @@ pub(crate) async fn upload_all(
     let mut stored: Vec<Option<Stored>> = items.iter().map(|_| None).collect();
     let began = Instant::now();
     let deadline = options.total.and_then(|total| began.checked_add(total));
+    let last_try = options.retry.total.and_then(|total| began.checked_add(total));
     let mut attempts = 0u32;
     loop {
         attempts = attempts.saturating_add(1);
@@ -133,7 +134,11 @@ pub(crate) async fn upload_all(
         let pause = async {
             let (_, ()) = tokio::join!(cleaned, sleep(wait));
         };
-        let _ = timeout_at(deadline.unwrap_or_else(far), pause).await;
+        let end = deadline.into_iter().chain(last_try).min();
+        let _ = timeout_at(end.unwrap_or_else(far), pause).await;
+        if last_try.is_some_and(|last_try| last_try <= Instant::now()) {
+            return Err((index, error.with_attempts(attempts)));
+        }
     }
 }
 
@@ -227,4 +232,67 @@ pub(crate) async fn delete_unwanted(store: &dyn LinkStore, ledger: &Ledger) -> R
         }
     }
     first
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::store::{BoxFuture, Download};
+    use super::super::{LinkUrl, Origin};
+    use super::*;
+
+    /// Begins an upload, loses it, and does not answer to deletions.
+    #[derive(Debug)]
+    struct Stuck {
+        began: Instant,
+        tries: Mutex<Vec<Duration>>,
+    }
+
+    impl LinkStore for Stuck {
+        fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
+            Box::pin(async move {
+                self.tries.lock().unwrap().push(self.began.elapsed());
+                upload.announce("handle").await?;
+                sleep(Duration::from_millis(300)).await;
+                Err(Error::new(ErrorKind::UploadUnavailable, "busy"))
+            })
+        }
+
+        fn delete<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<()>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn download<'a>(&'a self, _: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn origins(&self) -> Vec<Origin> {
+            vec![]
+        }
+
+        fn max_url_len(&self, _: &str) -> usize {
+            0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_try_begins_after_the_total_of_the_schedule_whatever_is_to_be_deleted() {
+        let store = Stuck { began: Instant::now(), tries: Mutex::default() };
+        let total = Duration::from_secs(10);
+        let retry = Retry::resilient().base_delay(Duration::from_millis(10)).total(total);
+        let options = UploadOptions { retry, ..UploadOptions::default() };
+        let ledger = Arc::new(Ledger::new(None));
+        let items = vec![("a".to_owned(), Source::bytes("bytes"))];
+        let (_, error) = upload_all(&store, items, &ledger, &options, None, 1).await.unwrap_err();
+        let tries = store.tries.into_inner().unwrap();
+        // Each takes 0.3 s, and the deletion behind it 3 s.
+        assert_eq!(
+            (error.kind(), error.attempts()),
+            (ErrorKind::UploadUnavailable, Some(tries.len() as u32))
+        );
+        assert!(tries.len() == 4 && tries.iter().all(|&at| at < total), "{tries:?}");
+        assert!(store.began.elapsed() <= total + Duration::from_millis(300), "{:?}", store.began.elapsed());
+        assert_eq!(ledger.unwanted(), ["handle"], "to be deleted at the end");
+    }
 }
