@@ -27,7 +27,7 @@ pub const PIECE_LEN: usize = 256 * 1024;
 /// | made with | length | can be read again |
 /// |---|---|---|
 /// | [`bytes`](Self::bytes), [`chunks`](Self::chunks) | known | yes |
-/// | [`file`](Self::file) | looked up when it is sent, if it is a regular file | if it is a regular file |
+/// | [`file`](Self::file) | looked up when it is sent, if it is a regular file with bytes in it | if it is a regular file |
 /// | [`reader`](Self::reader), [`stream`](Self::stream) | if the caller says so | no |
 /// | [`factory`](Self::factory) | if the caller says so | yes |
 ///
@@ -203,9 +203,9 @@ impl Source {
             #[cfg(feature = "tokio")]
             if let Kind::File(path) = &self.kind {
                 let path = Arc::clone(path);
-                match file::len(Arc::clone(&path)).await? {
-                    Some(len) => self.len = Some(len),
-                    None => self.kind = Kind::Device(path),
+                match file::measure(Arc::clone(&path)).await? {
+                    file::Measured::Regular(len) => self.len = len,
+                    file::Measured::Device => self.kind = Kind::Device(path),
                 }
             }
             Ok(())

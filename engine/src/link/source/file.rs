@@ -21,14 +21,24 @@ const AHEAD: usize = 3;
 /// Where the digest goes once the last byte was read.
 pub(crate) type DigestTask = oneshot::Sender<[u8; 32]>;
 
-/// The length of a regular file; `None` for what has none, or says that it is empty: files of `/proc` say so.
-pub(super) async fn len(path: Arc<Path>) -> Result<Option<u64>> {
+/// What is known of a file before it is opened.
+pub(super) enum Measured {
+    /// It can be opened again. Without a length if it says that it is empty: files of `/proc` say so.
+    Regular(Option<u64>),
+    Device,
+}
+
+pub(super) async fn measure(path: Arc<Path>) -> Result<Measured> {
     let metadata =
         blocking(move || path.metadata()).await?.map_err(|error| unreadable("cannot be opened", error))?;
     if metadata.is_dir() {
         return Err(failed("the file to send is a folder"));
     }
-    Ok(Some(metadata.len()).filter(|&len| metadata.is_file() && len > 0))
+    Ok(if metadata.is_file() {
+        Measured::Regular(Some(metadata.len()).filter(|&len| len > 0))
+    } else {
+        Measured::Device
+    })
 }
 
 /// Opens a file and starts to read it. `len` is what it must have, `digest` where to send its SHA-256.
@@ -176,5 +186,28 @@ impl Drop for Lent {
     fn drop(&mut self) {
         let buffer = std::mem::take(&mut self.buffer);
         self.pool.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Source;
+
+    #[tokio::test]
+    async fn a_regular_file_can_be_read_again_even_if_it_says_that_it_is_empty() {
+        let folder = tempfile::tempdir().unwrap();
+        let [empty, full] = ["empty", "full"].map(|name| folder.path().join(name));
+        std::fs::write(&empty, "").unwrap();
+        std::fs::write(&full, "abc").unwrap();
+        for (path, len, repeatable) in [
+            (empty.as_path(), None, true),
+            (full.as_path(), Some(3), true),
+            ("/proc/self/status".as_ref(), None, true),
+            ("/dev/null".as_ref(), None, false),
+        ] {
+            let mut source = Source::file(path);
+            source.measure().await.unwrap();
+            assert_eq!((source.known_len(), source.is_repeatable()), (len, repeatable), "{path:?}");
+        }
     }
 }
