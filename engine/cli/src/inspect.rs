@@ -11,7 +11,7 @@ use natsbridge::{Content, Envelope, Limits, PayloadView, Transport};
 
 use crate::args::InspectArgs;
 use crate::exit::{Failure, chain, code, kind_code};
-use crate::output::{alarming, bold, bytes, visible, write};
+use crate::output::{alarming, blocking, bold, bytes, visible, write};
 use crate::preview::preview;
 use crate::report::{dialect, fields, title};
 
@@ -44,12 +44,15 @@ pub(crate) fn run(args: &InspectArgs) -> Result<u8, Failure> {
 fn read(path: &Path) -> Result<Bytes, Failure> {
     let most = Limits::default().message_len as u64 + 1;
     let mut message = Vec::new();
-    let (name, outcome) = if path == Path::new("-") {
-        ("standard input".to_owned(), io::stdin().lock().take(most).read_to_end(&mut message))
-    } else {
-        let file = File::open(path);
-        (path.display().to_string(), file.and_then(|file| file.take(most).read_to_end(&mut message)))
-    };
+    // A pipe may keep it waiting, and an interrupt must still be heard.
+    let (name, outcome) = blocking(|| {
+        if path == Path::new("-") {
+            ("standard input".to_owned(), io::stdin().lock().take(most).read_to_end(&mut message))
+        } else {
+            let file = File::open(path);
+            (path.display().to_string(), file.and_then(|file| file.take(most).read_to_end(&mut message)))
+        }
+    });
     outcome.map_err(|error| Failure::input(format!("cannot read {name}"), error))?;
     Ok(message.into())
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use natsbridge::{Limits, PayloadData, PayloadType};
+use natsbridge::Payload;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -70,10 +70,7 @@ impl PayloadSpec {
         if let Some(json) = form.json {
             let bytes = json.get().as_bytes().to_vec();
             // Kept as it was written, serde_json has not looked into its strings.
-            PayloadData::new(PayloadType::Dictionary, bytes.clone(), None, 0)
-                .limited(Limits::none())
-                .json_text()
-                .map_err(|error| format!("json: {error}"))?;
+            Payload::dictionary_json("", bytes.clone()).map_err(|error| format!("json: {error}"))?;
             sources.push(Source::Value(bytes));
         }
         if let Some(base64) = form.base64 {
