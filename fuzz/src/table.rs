@@ -266,7 +266,7 @@ fn damage(source: &mut Source<'_>, table: &mut [u8], places: &Places) {
 
 /// Lets an LZ4 frame say something else of itself: how large its blocks are, whether they look back, what is checked.
 fn lz4_header(source: &mut Source<'_>, buffer: &mut [u8]) {
-    const HEADER: std::ops::Range<usize> = 12..15; // behind a length and the frame's magic
+    const HEADER: Range<usize> = 12..15; // behind a length and the frame's magic
     let Some([flags, sizes, checksum]) = buffer.get_mut(HEADER) else { return };
     *flags ^= 1 << source.below(8);
     *sizes = source.pick(&[0x40, 0x50, 0x60, 0x70, 0x30]);

@@ -341,7 +341,7 @@ pub(crate) fn find_payload_field(key: Word) -> Option<(PayloadField, Option<Dial
     TABLE.find(key)
 }
 
-/// The same for those whose values are strings: the field's number, at most those of the others.
+/// The same as a number: those whose values are strings come first, so it is also their index.
 #[inline(always)]
 pub(crate) fn find_string_field(key: Word) -> Option<(usize, Option<Dialect>)> {
     find_field(key).map(|(field, dialect)| (field as usize, dialect))

@@ -438,27 +438,29 @@ impl<'a, L: Level> Scanner<'a, L> {
     /// A key as nearly all are: plain, next, and with its colon behind it. Consumes both; its range.
     #[inline(always)]
     pub(crate) fn compact_key(&mut self) -> Option<Range<usize>> {
-        if self.input.get(self.pos) != Some(&b'"') {
+        let key = self.plain_key()?;
+        if self.input.get(key.end..key.end + 2) != Some(b"\":") {
             return None;
         }
-        let start = self.pos + 1;
-        let end = self.special_from(start);
-        if self.input.get(end..end + 2) != Some(b"\":") {
-            return None;
-        }
-        self.pos = end + 2;
-        Some(start..end)
+        self.pos = key.end + 2;
+        Some(key)
     }
 
     /// The range of the next key, if it is plain and a string follows it, all without white space. Consumes nothing.
     #[inline(always)]
     pub(crate) fn compact_string_key(&mut self) -> Option<Range<usize>> {
+        let key = self.plain_key()?;
+        (self.input.get(key.end..key.end + 3) == Some(b"\":\"")).then_some(key)
+    }
+
+    /// What stands next between a quote and whatever ends plain text.
+    #[inline(always)]
+    fn plain_key(&mut self) -> Option<Range<usize>> {
         if self.input.get(self.pos) != Some(&b'"') {
             return None;
         }
         let start = self.pos + 1;
-        let end = self.special_from(start);
-        (self.input.get(end..end + 3) == Some(b"\":\"")).then_some(start..end)
+        Some(start..self.special_from(start))
     }
 
     /// A key and its colon.

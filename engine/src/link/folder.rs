@@ -154,8 +154,8 @@ impl FolderStore {
         })
     }
 
-    /// What comes after `from` bytes, or the whole where there are not so many.
-    async fn get(&self, url: &LinkUrl, from: u64) -> Result<Download> {
+    /// The whole, or what comes after so many bytes of the file of that name, if there are so many.
+    async fn get(&self, url: &LinkUrl, rest: Option<(u64, &str)>) -> Result<Download> {
         if url.origin() != &self.folder.origin {
             let what = "the link leads into another folder than this store's";
             return Err(Error::new(ErrorKind::LinkRejected, what));
@@ -168,6 +168,7 @@ impl FolderStore {
             return Err(Error::new(ErrorKind::LinkGone, "the file has expired"));
         }
         let name = stored.to_string();
+        let from = rest.map_or(0, |(from, of)| if of == name { from } else { 0 });
         let path = self.folder.path.join(&name);
         let (file, from, len) = blocking(move || {
             let mut file = File::open(path).map_err(|error| match error.kind() {
@@ -218,7 +219,7 @@ impl LinkStore for FolderStore {
     }
 
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
-        Box::pin(self.get(url, 0))
+        Box::pin(self.get(url, None))
     }
 
     fn resume<'a>(
@@ -227,9 +228,7 @@ impl LinkStore for FolderStore {
         from: u64,
         validator: &'a str,
     ) -> BoxFuture<'a, Result<Download>> {
-        // Another name is another file.
-        let same = url.path_and_query()[1..].split('/').next() == Some(validator);
-        Box::pin(self.get(url, if same { from } else { 0 }))
+        Box::pin(self.get(url, Some((from, validator))))
     }
 
     fn origins(&self) -> Vec<Origin> {

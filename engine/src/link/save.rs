@@ -16,7 +16,7 @@ use crate::{Error, ErrorKind, Result};
 /// 512 KiB (chosen): fewer, larger writes are no faster.
 const PIECE: usize = 512 * 1024;
 
-/// What a saved download holds at most, connection included.
+/// What a saved download holds at most, beside its connection.
 pub(crate) const MEMORY: u64 = 2 * PIECE as u64;
 
 /// Where to save, and what if there is a file already.
