@@ -10,6 +10,7 @@ use natsbridge::link::{Expected, FetchOptions, HttpStore, HttpTimeouts, LinkUrl,
 use sha2::{Digest, Sha256};
 
 use crate::child::Other;
+use crate::matrix::sample;
 use crate::proxy::{Fault, Phase, Plan, Proxy};
 use crate::server::{Files, PlainServer, raw_server};
 use crate::{Context, Extent, Proof, Random, hex, noise};
@@ -17,6 +18,7 @@ use crate::{Context, Extent, Proof, Random, hex, noise};
 pub(crate) fn all(extent: Extent) -> Vec<Proof> {
     let mut proofs = Vec::new();
     if extent != Extent::Long {
+        proofs.push(Proof { name: "a quick run has each row and column", run: |_, _| sample() });
         proofs.push(Proof { name: "every cut is noticed", run: cuts });
         proofs.push(Proof { name: "every turned bit is noticed", run: flips });
     }
