@@ -345,15 +345,23 @@ struct Door {
     _full: Option<FullPort>,
 }
 
+/// What a cell may take that a deadline has to end. Its own deadlines are below a second, those that hold where nobody sets
+/// any are 30 seconds: this tells them apart on a slow machine too.
+const IN_TIME: Duration = Duration::from_secs(10);
+
 const PASSWORD: &str = "s3cr3t-passw0rd";
 const TOKEN: &str = "s3cr3t-us3r-t0k3n";
 
 impl Cell {
+    /// Whether a deadline has to end a try.
+    fn times_out(&self) -> bool {
+        let silent = matches!(self.fault, Fault::Stall { .. } | Fault::Drip(_));
+        self.must == TIMED_OUT || !self.always && silent
+    }
+
     /// Deadlines that end soon where one is to end it, and are out of the way where none is.
     fn timeouts(&self) -> HttpTimeouts {
-        let timed_out = self.must == TIMED_OUT
-            || !self.always && matches!(self.fault, Fault::Stall { .. } | Fault::Drip(_));
-        let (each, total) = match timed_out {
+        let (each, total) = match self.times_out() {
             true => (Duration::from_millis(500), Duration::from_millis(900)),
             false => (Duration::from_secs(20), Duration::from_secs(40)),
         };
@@ -420,13 +428,18 @@ impl Cell {
         let client = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let deadline = Duration::from_secs(60);
         let mut report = Report::new(&self.name);
+        let driven = Instant::now();
         let outcome = client.block_on(async {
             tokio::time::timeout(deadline, self.drive(context, &server, &proxy, &door, &mut report)).await
         });
+        let took = driven.elapsed();
         drop(client);
         match outcome {
             Err(_) => report.hung = true,
             Ok(Err(why)) => report.wrong = Some(why),
+            Ok(Ok(())) if self.times_out() && took > IN_TIME => {
+                report.wrong = Some(format!("it ended as it must, but after {took:.1?}"));
+            }
             Ok(Ok(())) => {}
         }
         report.secrets.extend(secrets_in(&proxy.heads()));
