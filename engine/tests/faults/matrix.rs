@@ -408,6 +408,20 @@ impl Cell {
         noise(if self.phase == AfterBody { 16 * 1024 } else { 200_000 }).into()
     }
 
+    /// Whether the server did what it was told to, where a client gets as far with one that does not.
+    fn server_erred(&self, proxy: &Proxy) -> bool {
+        let Some((fault, times)) = &self.scripted else { return true };
+        let kind = self.plan().request;
+        let requests = proxy.heads().iter().filter(|head| head.starts_with(kind)).count();
+        let has_length = |head: &String| head.to_ascii_lowercase().contains("\r\ncontent-length:");
+        match fault {
+            // A download has no requests but this kind.
+            ServerFault::NoLength => requests > 0 && !proxy.answers().iter().any(has_length),
+            // The second one is what it took to get over the first.
+            _ => *times > 1 || requests > 1,
+        }
+    }
+
     /// Tries it out on a runtime of its own; the servers are on another one.
     pub(crate) fn run(&self, context: &Context) -> Report {
         let begun = Instant::now();
@@ -526,6 +540,9 @@ impl Cell {
         let proxied = self.scripted.is_none() && door.url == proxy.url();
         if proxied && !eventually(|| proxy.hits() > 0).await {
             return Err("the fault has struck nothing".to_owned());
+        }
+        if !self.server_erred(proxy) {
+            return Err("the server has done nothing wrong".to_owned());
         }
         if let (Direction::Up, Must::Fail(_)) = (self.direction, self.must) {
             proxy.set(None);

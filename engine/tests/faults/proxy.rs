@@ -88,6 +88,7 @@ struct State {
     connections: u32,
     hits: u32,
     heads: Vec<String>,
+    answers: Vec<String>,
 }
 
 impl Drop for Proxy {
@@ -136,6 +137,11 @@ impl Proxy {
     /// The head of every request that came: what is in them is what nobody else may see.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.shared.state().heads.clone()
+    }
+
+    /// The head of every answer, as the server gave it.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        self.shared.state().answers.clone()
     }
 
     /// Ends all connections, as a network that is gone for good does in the end, and takes no more.
@@ -264,6 +270,9 @@ async fn relay(client: &TcpStream, server: &TcpStream, shared: &Shared) -> End {
                 return end.unwrap_or(End::Eof);
             }
             for (phase, start, piece) in parser.split(bytes) {
+                if phase == Phase::ResponseHead {
+                    shared.state().answers.push(String::from_utf8_lossy(&piece).into_owned());
+                }
                 match deliver(client, phase, start, piece, now, shared).await {
                     Ok(None) => {}
                     Ok(Some(end)) => return end,
