@@ -94,30 +94,82 @@ impl Report {
     }
 }
 
+/// What the arguments ask for.
+#[derive(Default)]
+struct Wanted {
+    extent: Option<Extent>,
+    words: Vec<String>,
+}
+
+impl Wanted {
+    /// `None` where nothing is to be run.
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut wanted = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--quick" => wanted.extent = Some(Extent::Quick),
+                "--full" => wanted.extent = Some(Extent::Full),
+                "--long" => wanted.extent = Some(Extent::Long),
+                // What `cargo test` hands on to every test program, for the harness that most have.
+                "--list" => return Ok(None),
+                "--test-threads" | "--skip" | "--color" | "--format" | "--logfile" | "-Z" => {
+                    arguments.next();
+                }
+                "--nocapture" | "--no-capture" | "--show-output" | "--quiet" | "-q" | "--exact"
+                | "--ignored" | "--include-ignored" | "--report-time" | "--shuffle" => {}
+                other => match other.split_once('=') {
+                    Some(("--test-threads" | "--skip" | "--color" | "--format" | "--logfile", _)) => {}
+                    _ if other.starts_with('-') => return Err(format!("{other} is no option")),
+                    _ => wanted.words.push(argument),
+                },
+            }
+        }
+        Ok(Some(wanted))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()))
+    }
+}
+
+/// Nothing was tried out, which must not look like a success.
+fn refuse(why: &str) -> ! {
+    eprintln!("faults: {why}; usage: [--quick | --full | --long] [WORD]");
+    std::process::exit(2);
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.peek().is_some_and(|argument| argument == "--child") {
         return child::main(arguments.skip(1).collect());
     }
-    let (mut extent, mut filter) = (Extent::Quick, String::new());
-    for argument in arguments {
-        match argument.as_str() {
-            "--quick" => extent = Extent::Quick,
-            "--full" => extent = Extent::Full,
-            "--long" => extent = Extent::Long,
-            // What `cargo test` hands on to every test program.
-            "--list" => return,
-            other if other.starts_with('-') => {}
-            other => other.clone_into(&mut filter),
+    let wanted = match Wanted::read(arguments) {
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => return,
+        Err(why) => refuse(&why),
+    };
+    let extent = wanted.extent.unwrap_or(Extent::Quick);
+    let mut proofs = proofs::all(extent);
+    proofs.retain(|proof| wanted.has(proof.name));
+    let mut cells = match extent {
+        Extent::Long => Vec::new(),
+        _ => matrix::cells(extent == Extent::Quick),
+    };
+    cells.retain(|cell| wanted.has(&cell.name));
+    if proofs.is_empty() && cells.is_empty() {
+        let why = format!("no cell and no proof has {:?} in its name", wanted.words);
+        // The name of another program's test is given to this one as well; whoever names an extent means this one.
+        if wanted.extent.is_some() {
+            refuse(&why);
         }
+        println!("faults: {why}");
+        return;
     }
     capture::install();
     let nats = nats::NatsServer::start();
 
-    let wanted: Vec<_> =
-        proofs::all(extent).into_iter().filter(|proof| proof.name.contains(&filter)).collect();
-    let (count, mut held) = (wanted.len(), 0);
-    for proof in wanted {
+    let (count, mut held) = (proofs.len(), 0);
+    for proof in proofs {
         let begun = Instant::now();
         let run = || (proof.run)(&Context::new(&nats.url()), extent);
         let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
@@ -134,8 +186,8 @@ fn main() {
     }
     println!("proofs: {count}, {held} held");
     let mut good = held == count;
-    if extent != Extent::Long {
-        good &= run_matrix(&nats.url(), extent, &filter);
+    if !cells.is_empty() {
+        good &= run_matrix(&nats.url(), &cells);
     }
     drop(nats);
     std::process::exit(i32::from(!good));
@@ -144,13 +196,8 @@ fn main() {
 /// How many cells run at once: they mostly wait.
 const PARALLEL: usize = 12;
 
-fn run_matrix(nats: &str, extent: Extent, filter: &str) -> bool {
-    let mut cells = matrix::cells(extent == Extent::Quick);
-    cells.retain(|cell| cell.name.contains(filter));
+fn run_matrix(nats: &str, cells: &[Cell]) -> bool {
     let total = cells.len();
-    if total == 0 {
-        return true;
-    }
     let begun = Instant::now();
     // The first one opens what stays open.
     let _ = cells[0].run(&Context::new(nats));
