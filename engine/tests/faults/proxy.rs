@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -520,7 +520,15 @@ impl FullPort {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens as long as the program runs: a socket that is bound and does not listen refuses what comes,
+/// and nobody else is given its port.
 pub(crate) fn closed_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static BOUND: OnceLock<(TcpSocket, SocketAddr)> = OnceLock::new();
+    let bound = BOUND.get_or_init(|| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = socket.local_addr().unwrap();
+        (socket, addr)
+    });
+    bound.1
 }
