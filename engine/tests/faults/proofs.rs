@@ -9,7 +9,7 @@ use natsbridge::ErrorKind;
 use natsbridge::link::{Expected, FetchOptions, HttpStore, HttpTimeouts, LinkUrl, Retry, fetch};
 use sha2::{Digest, Sha256};
 
-use crate::child::Other;
+use crate::child::{Other, PATIENCE};
 use crate::matrix::sample;
 use crate::proxy::{Fault, Phase, Plan, Proxy};
 use crate::server::{Files, PlainServer, raw_server};
@@ -218,9 +218,9 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
         let start = || Other::start(&["save", &context.nats, &link, &len, &sha256, target.to_str().unwrap()]);
         // How long a receiver takes that is left alone: a kill may come until a third of it later.
         let mut child = start();
-        let ready = child.line();
+        let ready = child.line(PATIENCE);
         let begun = Instant::now();
-        let lines = [ready, child.line()];
+        let lines = [ready, child.line(PATIENCE)];
         let span = begun.elapsed() * 4 / 3;
         child.kill();
         if lines != ["ready", "done"] {
@@ -230,7 +230,7 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
         for _ in 0..rounds {
             let _ = std::fs::remove_file(&target);
             let mut child = start();
-            let line = child.line();
+            let line = child.line(PATIENCE);
             if line != "ready" {
                 return Err(format!("a receiver said {line:?}"));
             }
@@ -246,7 +246,7 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
         }
         // One more, which is left alone: it has the file, and has swept what the others left.
         let mut child = start();
-        let lines = [child.line(), child.line()];
+        let lines = [child.line(PATIENCE), child.line(PATIENCE)];
         if lines != ["ready", "done"] || std::fs::read(&target).ok().as_deref() != Some(&body[..]) {
             return Err(format!("the last receiver said {lines:?}"));
         }
@@ -277,21 +277,21 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
     ))
 }
 
-/// What a child's memory grew by, at most, between `ready` and `done`.
-fn growth(arguments: &[&str]) -> Result<u64, String> {
+/// What a child's memory grew by, at most, between `ready` and `done`: it moves so many bytes in between.
+fn growth(arguments: &[&str], len: u64) -> Result<u64, String> {
     let mut child = Other::start(arguments);
-    let line = child.line();
+    let line = child.line(PATIENCE);
     if line != "ready" {
         return Err(format!("instead of ready the child said {line:?}"));
     }
     let before = child.memory("VmRSS");
     child.go_on();
-    let line = child.line();
-    let most = child.memory("VmHWM");
+    // Four megabytes a second are a machine that is very busy with other things.
+    let line = child.line(PATIENCE + Duration::from_secs(len / 4_000_000));
     if line != "done" {
         return Err(format!("instead of done the child said {line:?}"));
     }
-    Ok(most.saturating_sub(before))
+    Ok(child.memory("VmHWM").saturating_sub(before))
 }
 
 const MIB: u64 = 1 << 20;
@@ -320,7 +320,7 @@ fn large_upload(context: &Context, extent: Extent) -> Result<String, String> {
     let server = context.servers.block_on(PlainServer::start(&files));
     let template = format!("{}/discard/{{id}}", server.url());
     let len = size(extent);
-    let growth = growth(&["upload", &context.nats, &template, &len.to_string()])?;
+    let growth = growth(&["upload", &context.nats, &template, &len.to_string()], len)?;
     if files.discarded() != len + 16 * MIB {
         return Err(format!("{} bytes arrived", files.discarded()));
     }
@@ -331,8 +331,8 @@ fn large_download(context: &Context, extent: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
     let len = size(extent);
-    let growth =
-        growth(&["download", &context.nats, &format!("{}/make/{len}/big", server.url()), &len.to_string()])?;
+    let link = format!("{}/make/{len}/big", server.url());
+    let growth = growth(&["download", &context.nats, &link, &len.to_string()], len)?;
     within(growth, ALLOWED, len)
 }
 
@@ -341,6 +341,6 @@ fn budget(context: &Context, _: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
     let budget = 64 * MIB;
-    let growth = growth(&["many", &context.nats, &server.url(), "200", &budget.to_string()])?;
+    let growth = growth(&["many", &context.nats, &server.url(), "200", &budget.to_string()], 200 * MIB)?;
     within(growth, budget + budget / 10, 200 * MIB)
 }
