@@ -23,5 +23,17 @@ case "${1:-}" in
 esac
 
 ensure_nats_server
+limit=1800
+if [ "$extent" = --long ]; then
+    limit=7200
+fi
 # The whole workspace, so that nothing is built again with other features than the tests have.
-cargo test --quiet --locked --workspace --test faults -- "$extent" "$@"
+timeout "$limit" cargo test --quiet --locked --workspace --test faults -- "$extent" "$@" &
+# It has a process group of its own, which does not hear Ctrl-C.
+trap 'kill $!' INT TERM
+status=0
+wait $! || status=$?
+if [ "$status" = 124 ]; then
+    echo "faults: not done within $limit s" >&2
+fi
+exit "$status"
