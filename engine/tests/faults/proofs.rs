@@ -9,6 +9,7 @@ use natsbridge::ErrorKind;
 use natsbridge::link::{Expected, FetchOptions, HttpStore, HttpTimeouts, LinkUrl, Retry, fetch};
 use sha2::{Digest, Sha256};
 
+use crate::capture;
 use crate::child::{Other, PATIENCE};
 use crate::matrix::sample;
 use crate::proxy::{Fault, Phase, Plan, Proxy};
@@ -56,8 +57,13 @@ async fn fetch_all(base: &str, paths: Vec<(String, ErrorKind)>, expected: Expect
         async move {
             match fetch(store, &url, &expected, options).await {
                 Ok(_) => Err(format!("{path} was taken for the file")),
-                Err(error) if error.kind() == kind => Ok(()),
-                Err(error) => Err(format!("{path}: {kind:?} was due, and there came {error}")),
+                Err(error) => {
+                    capture::add_error(&error);
+                    match error.kind() == kind {
+                        true => Ok(()),
+                        false => Err(format!("{path}: {kind:?} was due, and there came {error}")),
+                    }
+                }
             }
         }
     });
@@ -101,12 +107,13 @@ fn cuts(context: &Context, _: Extent) -> Result<String, String> {
     context.servers.block_on(async {
         let served = Arc::clone(&answers);
         let (addr, server) = raw_server(move |path| {
-            let (which, cut) = path.trim_start_matches('/').split_once('/').unwrap();
+            let mut parts = path.rsplit('/');
+            let (cut, which) = (parts.next().unwrap(), parts.next().unwrap());
             served[which.parse::<usize>().unwrap()][..cut.parse().unwrap()].to_vec()
         })
         .await;
         // Nothing is known about the file: HTTP alone has to show that it is not whole.
-        let count = fetch_all(&format!("http://{addr}"), paths, Expected::nothing()).await;
+        let count = fetch_all(&format!("http://{addr}/{}", context.secret), paths, Expected::nothing()).await;
         server.abort();
         Ok(format!("{} random cuts, none taken for the file (seed {seed})", count?))
     })
@@ -121,14 +128,14 @@ fn flips(context: &Context, _: Extent) -> Result<String, String> {
     let [answer, _] = answers(&body);
     context.servers.block_on(async {
         let (addr, server) = raw_server(move |path| {
-            let bit: usize = path.trim_start_matches('/').parse().unwrap();
+            let bit: usize = path.rsplit('/').next().unwrap().parse().unwrap();
             let mut answer = answer.clone();
             let head = head_len(&answer);
             answer[head + bit / 8] ^= 1 << (bit % 8);
             answer
         })
         .await;
-        let count = fetch_all(&format!("http://{addr}"), paths, expected).await;
+        let count = fetch_all(&format!("http://{addr}/{}", context.secret), paths, expected).await;
         server.abort();
         Ok(format!("{} random bits, each a wrong digest (seed {seed})", count?))
     })
@@ -146,12 +153,13 @@ fn away(context: &Context, extent: Extent) -> Result<String, String> {
     let expected = Expected::nothing().size(body.len() as u64).sha256(Sha256::digest(&body).into());
     context.servers.block_on(async {
         let files = Arc::new(Files::default());
-        files.insert("/files/x", body.clone());
+        let path = format!("/files/{}", context.secret);
+        files.insert(&path, body.clone());
         let server = PlainServer::start(&files).await;
         let proxy = Proxy::start(server.addr()).await;
         let addr = proxy.addr();
         proxy.set(Some(Plan::always(Fault::Bandwidth(4_000_000), Phase::ResponseBody, "GET ")));
-        let url = LinkUrl::parse(&format!("{}/files/x", proxy.url())).unwrap();
+        let url = LinkUrl::parse(&format!("{}{path}", proxy.url())).unwrap();
         let store = trusting();
         let transfer = |retry| {
             let options = FetchOptions::default().retry(shrink(retry));
@@ -180,6 +188,7 @@ fn away(context: &Context, extent: Extent) -> Result<String, String> {
         }
         let (outcome, took) = default;
         let error = outcome.err().ok_or("the default schedule outlasted the server")?;
+        capture::add_error(&error);
         // At most 3.1 seconds of waiting, and what the tries themselves take.
         if took > Duration::from_millis(3_100) / scale + Duration::from_secs(3) || !error.is_retryable() {
             return Err(format!("the default schedule took {took:?}: {error}"));
@@ -201,14 +210,15 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
     let body = Bytes::from(noise(1 << 20));
     let sha256 = hex(&Sha256::digest(&body));
     let files = Arc::new(Files::default());
-    files.insert("/files/x", body.clone());
+    let path = format!("/files/{}", context.secret);
+    files.insert(&path, body.clone());
     let (_server, proxy) = context.servers.block_on(async {
         let server = PlainServer::start(&files).await;
         let proxy = Proxy::start(server.addr()).await;
         proxy.set(Some(Plan::always(Fault::Bandwidth(4_000_000), Phase::ResponseBody, "GET ")));
         (server, proxy)
     });
-    let link = format!("{}/files/x", proxy.url());
+    let link = format!("{}{path}", proxy.url());
     let len = body.len().to_string();
     let (seed, random) = random();
     let lane = |lane: u64| -> Result<(usize, usize), String> {
@@ -318,7 +328,7 @@ fn within(growth: u64, allowed: u64, len: u64) -> Result<String, String> {
 fn large_upload(context: &Context, extent: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
-    let template = format!("{}/discard/{{id}}", server.url());
+    let template = format!("{}/discard/{}/{{id}}", server.url(), context.secret);
     let len = size(extent);
     let growth = growth(&["upload", &context.nats, &template, &len.to_string()], len)?;
     if files.discarded() != len + 16 * MIB {
@@ -331,7 +341,7 @@ fn large_download(context: &Context, extent: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
     let len = size(extent);
-    let link = format!("{}/make/{len}/big", server.url());
+    let link = format!("{}/make/{len}/{}", server.url(), context.secret);
     let growth = growth(&["download", &context.nats, &link, &len.to_string()], len)?;
     within(growth, ALLOWED, len)
 }
