@@ -3,8 +3,8 @@
 #
 # Without an option every cell of the matrix and every proof, in about three minutes; --quick a third of the cells and small
 # proofs; --long instead the proofs that take minutes: ten gigabytes each way, and a file server that is away for 30 s.
-# With WORD, only what has it in its name. Ends with the counts; the exit status follows. FAULTS_SEED repeats the random
-# numbers of a run.
+# With WORD, only what has it in its name. Ends with the counts; the exit status follows: 2 if nothing has WORD in its name,
+# 124 after half an hour, or two with --long. FAULTS_SEED repeats the random numbers of a run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/nats.sh

@@ -6,6 +6,8 @@
 //! cargo test -p natsbridge --all-features --test faults -- --long          the proofs that take minutes
 //! ```
 //!
+//! With an option, a WORD that nothing has in its name ends it with 2.
+//!
 //! No test harness: leaks of file descriptors show only in a process that does nothing else. It needs a nats-server, as the
 //! bridge's tests do.
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
