@@ -3,8 +3,8 @@
 #
 # Without an option every cell of the matrix and every proof, in about three minutes; --quick a third of the cells and small
 # proofs; --long instead the proofs that take minutes: ten gigabytes each way, and a file server that is away for 30 s.
-# With WORD, only what has it in its name. Ends with the counts; the exit status follows. FAULTS_SEED repeats the random
-# numbers of a run.
+# With WORD, only what has it in its name. Ends with the counts; the exit status follows: 2 if nothing has WORD in its name,
+# 124 after half an hour, or two with --long. FAULTS_SEED repeats the random numbers of a run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/lib/nats.sh
@@ -23,5 +23,17 @@ case "${1:-}" in
 esac
 
 ensure_nats_server
+limit=1800
+if [ "$extent" = --long ]; then
+    limit=7200
+fi
 # The whole workspace, so that nothing is built again with other features than the tests have.
-cargo test --quiet --locked --workspace --test faults -- "$extent" "$@"
+timeout "$limit" cargo test --quiet --locked --workspace --test faults -- "$extent" "$@" &
+# It has a process group of its own, which does not hear Ctrl-C.
+trap 'kill $!' INT TERM
+status=0
+wait $! || status=$?
+if [ "$status" = 124 ]; then
+    echo "faults: not done within $limit s" >&2
+fi
+exit "$status"

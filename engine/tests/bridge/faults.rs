@@ -7,13 +7,11 @@ use natsbridge::bridge::Events;
 use natsbridge::{Bridge, Delivery, ErrorKind, Fault};
 
 use crate::nats::NatsServer;
-use crate::{kind, next};
+use crate::{closed_port, kind, next};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_server_at_connect_is_a_typed_error_without_the_password() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    let (_held, port) = closed_port();
     let error = Bridge::connect(format!("nats://user:hunter2@127.0.0.1:{port}")).await.unwrap_err();
     assert_eq!((error.kind(), error.fault()), (ErrorKind::ConnectFailed, Fault::Broker));
     assert!(error.is_retryable());

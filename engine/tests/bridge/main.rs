@@ -21,6 +21,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use natsbridge::bridge::Subscription;
 use natsbridge::{Bridge, Error, ErrorKind, Message};
+use tokio::net::TcpSocket;
 
 /// The next item of a subscription, within ten seconds.
 async fn next(subscription: &mut Subscription) -> Result<Message, Error> {
@@ -39,6 +40,14 @@ async fn nothing_arrives(bridge: &Bridge, subscription: &mut Subscription, subje
 
 fn kind<T: std::fmt::Debug>(result: Result<T, Error>) -> ErrorKind {
     result.expect_err("this must fail").kind()
+}
+
+/// A port where nobody listens: bound, it refuses what comes, and no other test is given it while this one holds it.
+fn closed_port() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 /// Bytes that neither compress nor repeat, the same for the same seed.

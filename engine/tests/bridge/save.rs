@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -188,7 +188,7 @@ async fn what_is_no_file_is_not_replaced_and_nothing_is_fetched_for_it() {
         assert_eq!(kind(message.payload("f").unwrap().save(path).await), ErrorKind::SaveFailed, "{path:?}");
     }
     assert!(fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo() && folder.is_dir());
-    assert_eq!(server.requests.load(Ordering::SeqCst), 0);
+    assert_eq!(server.requests(), 0);
     // A link is replaced itself, whatever is behind it.
     let link = dir.path().join("link");
     std::os::unix::fs::symlink(&pipe, &link).unwrap();
@@ -425,20 +425,60 @@ async fn links_of_a_wide_allowance_go_only_where_it_reaches() {
     assert_eq!(server.requests(), 1);
 }
 
-/// How the next test starts a receiver that it can kill: this program again, with this one test.
-const CHILD: &str = "save::a_receiver_that_is_killed";
+/// The test that a receiver which can be killed runs in, in another process of this program.
+const RECEIVER: &str = "save::a_receiver_that_is_killed";
+/// What makes it one: the broker, the link and where to save it, a line each.
+const RECEIVER_TASK: &str = "NATSBRIDGE_TEST_RECEIVER";
 
+/// Nothing, unless the next test has started it.
 #[tokio::test]
-#[ignore = "the program that another test starts and kills"]
 async fn a_receiver_that_is_killed() {
-    let [nats, url, path] = ["NATS", "LINK", "PATH_TO_SAVE"].map(|name| std::env::var(name).unwrap());
+    let Ok(task) = std::env::var(RECEIVER_TASK) else { return };
+    let [nats, url, path] = task.lines().collect::<Vec<_>>().try_into().unwrap();
     let bridge = builder().http_timeouts(HttpTimeouts::default()).connect(nats).await.unwrap();
-    message(&bridge, &url, &noise(7, 4_000_000)).payload("f").unwrap().save(path).await.unwrap();
+    message(&bridge, url, &noise(7, 4_000_000)).payload("f").unwrap().save(path).await.unwrap();
 }
 
-/// A connection whose request has been read.
-fn accept(listener: &TcpListener) -> std::net::TcpStream {
-    let (mut stream, _) = listener.accept().unwrap();
+fn receiver_process(nats: &NatsServer, url: &str, path: &Path) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args([RECEIVER, "--exact"])
+        .env(RECEIVER_TASK, format!("{}\n{url}\n{}", nats.url(), path.display()))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer; a child that is too slow is killed.
+fn wait_for<T>(child: &mut Child, what: &str, mut ask: impl FnMut(&mut Child) -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask(child) {
+            return answer;
+        }
+        if Instant::now() > deadline {
+            let _ = child.kill();
+            panic!("{what}: not within {PATIENCE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The child's connection, whose request has been read.
+fn accept(listener: &TcpListener, child: &mut Child) -> std::net::TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    let mut stream = wait_for(child, "a connection", |child| {
+        let ended = child.try_wait().unwrap();
+        assert!(ended.is_none(), "instead of asking for the file the receiver has ended: {ended:?}");
+        match listener.accept() {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => None,
+            accepted => Some(accepted.unwrap().0),
+        }
+    });
+    stream.set_nonblocking(false).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let mut request = [0; 4096];
     assert!(stream.read(&mut request).unwrap() > 0);
     stream
@@ -453,15 +493,8 @@ fn a_receiver_that_is_killed_leaves_no_half_file_under_the_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("f");
     for kill_at in [0, 100, 1_000_000, 3_999_999] {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([CHILD, "--exact", "--ignored"])
-            .env("NATS", nats.url())
-            .env("LINK", &url)
-            .env("PATH_TO_SAVE", &path)
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stream = accept(&listener);
+        let mut child = receiver_process(&nats, &url, &path);
+        let mut stream = accept(&listener, &mut child);
         write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
         stream.write_all(&body[..kill_at]).unwrap();
         std::thread::sleep(Duration::from_millis(100));
@@ -471,19 +504,13 @@ fn a_receiver_that_is_killed_leaves_no_half_file_under_the_name() {
     }
     // What a system without unnamed files would have left is taken by the next run.
     fs::write(dir.path().join(".natsbridge-1-0.part"), "half").unwrap();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args([CHILD, "--exact", "--ignored"])
-        .env("NATS", nats.url())
-        .env("LINK", &url)
-        .env("PATH_TO_SAVE", &path)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stream = accept(&listener);
+    let mut child = receiver_process(&nats, &url, &path);
+    let mut stream = accept(&listener, &mut child);
     write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len()).unwrap();
     stream.write_all(&body).unwrap();
     drop(stream);
-    assert!(child.wait().unwrap().success());
+    let ended = wait_for(&mut child, "the receiver's end", |child| child.try_wait().unwrap());
+    assert!(ended.success());
     assert!(fs::read(&path).unwrap() == body);
     assert_eq!(names(dir.path()), ["f"]);
 }

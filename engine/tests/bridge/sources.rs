@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use crate::nats::NatsServer;
 use crate::proxy::{Fate, Proxy};
-use crate::{kind, next, noise};
+use crate::{closed_port, kind, next, noise};
 
 const THRESHOLD: u64 = 100_000;
 
@@ -422,17 +422,15 @@ async fn a_deadline_ends_a_send_and_takes_everything_back() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_away_fails_within_the_schedule_and_is_told_in_the_error() {
     let place = Place::new().await;
-    let url = {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        format!("http://{}", listener.local_addr().unwrap())
-    };
+    let (_held, port) = closed_port();
+    let url = format!("http://127.0.0.1:{port}");
     let bridge = place.bridge_through(&url).await;
     let error = bridge.send("s").binary("a", noise(1, 300_000)).await.unwrap_err();
     assert_eq!((error.kind(), error.attempts()), (ErrorKind::Network, Some(6)), "{error}");
     assert!(error.cleanup().is_none(), "nothing was there to be deleted: {error}");
 
     // The schedule's own end comes before its number of tries: no try begins later.
-    let retry = Retry::resilient().base_delay(Duration::from_millis(20)).total(Duration::from_millis(100));
+    let retry = Retry::resilient().base_delay(Duration::from_millis(200)).total(Duration::from_secs(1));
     let bridge = Bridge::builder()
         .store(Plik::new(&url).unwrap())
         .threshold(THRESHOLD)
@@ -442,7 +440,7 @@ async fn a_server_that_is_away_fails_within_the_schedule_and_is_told_in_the_erro
         .unwrap();
     let error = bridge.send("s").binary("a", noise(1, 300_000)).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network, "{error}");
-    // Waits of at least 10, 20, 40 and 80 ms: the fourth would end too late.
+    // Waits of at least 100, 200, 400 and 800 ms: the fourth would end too late.
     assert!((2..=4).contains(&error.attempts().unwrap()), "{error:?}");
 
     // It takes the upload and goes away: what it has cannot be deleted, which the error says.

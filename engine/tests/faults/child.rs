@@ -4,8 +4,10 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::pin::Pin;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::{Context, Poll};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
@@ -18,8 +20,13 @@ use tokio::io::{AsyncRead, ReadBuf};
 pub(crate) struct Other {
     child: Child,
     input: ChildStdin,
-    output: BufReader<ChildStdout>,
+    lines: Receiver<String>,
+    /// Hands on what the child says, so that waiting for it can have an end.
+    reader: Option<JoinHandle<()>>,
 }
+
+/// How long a child may take for what takes no time to speak of.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Other {
     pub(crate) fn start(arguments: &[&str]) -> Self {
@@ -32,14 +39,22 @@ impl Other {
             .unwrap();
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        Self { child, input, output }
+        let (say, lines) = channel();
+        let reader = std::thread::spawn(move || {
+            let mut said = output.lines().map_while(Result::ok);
+            let _ = said.try_for_each(|line| say.send(line));
+        });
+        Self { child, input, lines, reader: Some(reader) }
     }
 
-    /// What the child says next; empty when it has ended.
-    pub(crate) fn line(&mut self) -> String {
-        let mut line = String::new();
-        let _ = self.output.read_line(&mut line);
-        line.trim().to_owned()
+    /// What the child says next; or, in words that no child uses, that it says nothing more.
+    pub(crate) fn line(&mut self, within: Duration) -> String {
+        match self.lines.recv_timeout(within) {
+            Ok(line) => line.trim().to_owned(),
+            Err(RecvTimeoutError::Timeout) => format!("nothing within {within:?}"),
+            // It has ended, or is about to.
+            Err(RecvTimeoutError::Disconnected) => format!("nothing more: {:?}", self.child.try_wait()),
+        }
     }
 
     pub(crate) fn go_on(&mut self) {
@@ -49,6 +64,8 @@ impl Other {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // With the child its output has ended, and nothing is left open for others to find.
+        let _ = self.reader.take().map(JoinHandle::join);
     }
 
     /// A line of `/proc/PID/status` in bytes: `VmRSS` now, `VmHWM` at most so far.

@@ -6,6 +6,8 @@
 //! cargo test -p natsbridge --all-features --test faults -- --long          the proofs that take minutes
 //! ```
 //!
+//! With an option, a WORD that nothing has in its name ends it with 2.
+//!
 //! No test harness: leaks of file descriptors show only in a process that does nothing else. It needs a nats-server, as the
 //! bridge's tests do.
 #![allow(clippy::unwrap_used, reason = "a helper that fails fails its test")]
@@ -40,13 +42,15 @@ pub(crate) enum Extent {
 pub(crate) struct Context {
     pub(crate) nats: String,
     pub(crate) servers: tokio::runtime::Runtime,
+    /// A part of the links of a proof, which nobody may log.
+    pub(crate) secret: String,
 }
 
 impl Context {
     fn new(nats: &str) -> Self {
         let servers =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { nats: nats.to_owned(), servers }
+        Self { nats: nats.to_owned(), servers, secret: hex(&noise(16)) }
     }
 }
 
@@ -94,37 +98,92 @@ impl Report {
     }
 }
 
+/// What the arguments ask for.
+#[derive(Default)]
+struct Wanted {
+    extent: Option<Extent>,
+    words: Vec<String>,
+}
+
+impl Wanted {
+    /// `None` where nothing is to be run.
+    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut wanted = Self::default();
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--quick" => wanted.extent = Some(Extent::Quick),
+                "--full" => wanted.extent = Some(Extent::Full),
+                "--long" => wanted.extent = Some(Extent::Long),
+                // What `cargo test` hands on to every test program, for the harness that most have.
+                "--list" => return Ok(None),
+                "--test-threads" | "--skip" | "--color" | "--format" | "--logfile" | "-Z" => {
+                    arguments.next();
+                }
+                "--nocapture" | "--no-capture" | "--show-output" | "--quiet" | "-q" | "--exact"
+                | "--ignored" | "--include-ignored" | "--report-time" | "--shuffle" => {}
+                other => match other.split_once('=') {
+                    Some(("--test-threads" | "--skip" | "--color" | "--format" | "--logfile", _)) => {}
+                    _ if other.starts_with('-') => return Err(format!("{other} is no option")),
+                    _ => wanted.words.push(argument),
+                },
+            }
+        }
+        Ok(Some(wanted))
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.words.is_empty() || self.words.iter().any(|word| name.contains(word.as_str()))
+    }
+}
+
+/// Nothing was tried out, which must not look like a success.
+fn refuse(why: &str) -> ! {
+    eprintln!("faults: {why}; usage: [--quick | --full | --long] [WORD]");
+    std::process::exit(2);
+}
+
 fn main() {
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.peek().is_some_and(|argument| argument == "--child") {
         return child::main(arguments.skip(1).collect());
     }
-    let (mut extent, mut filter) = (Extent::Quick, String::new());
-    for argument in arguments {
-        match argument.as_str() {
-            "--quick" => extent = Extent::Quick,
-            "--full" => extent = Extent::Full,
-            "--long" => extent = Extent::Long,
-            // What `cargo test` hands on to every test program.
-            "--list" => return,
-            other if other.starts_with('-') => {}
-            other => other.clone_into(&mut filter),
+    let wanted = match Wanted::read(arguments) {
+        Ok(Some(wanted)) => wanted,
+        Ok(None) => return,
+        Err(why) => refuse(&why),
+    };
+    let extent = wanted.extent.unwrap_or(Extent::Quick);
+    let mut proofs = proofs::all(extent);
+    proofs.retain(|proof| wanted.has(proof.name));
+    let mut cells = match extent {
+        Extent::Long => Vec::new(),
+        _ => matrix::cells(extent == Extent::Quick),
+    };
+    cells.retain(|cell| wanted.has(&cell.name));
+    if proofs.is_empty() && cells.is_empty() {
+        let why = format!("no cell and no proof has {:?} in its name", wanted.words);
+        // The name of another program's test is given to this one as well; whoever names an extent means this one.
+        if wanted.extent.is_some() {
+            refuse(&why);
         }
+        println!("faults: {why}");
+        return;
     }
     capture::install();
     let nats = nats::NatsServer::start();
 
-    let wanted: Vec<_> =
-        proofs::all(extent).into_iter().filter(|proof| proof.name.contains(&filter)).collect();
-    let (count, mut held) = (wanted.len(), 0);
-    for proof in wanted {
+    let (count, mut held) = (proofs.len(), 0);
+    for proof in proofs {
         let begun = Instant::now();
-        let run = || (proof.run)(&Context::new(&nats.url()), extent);
+        let context = Context::new(&nats.url());
+        let run = || (proof.run)(&context, extent);
         let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
             Ok(outcome) => outcome,
             Err(_) => Err("panicked".to_owned()),
         };
-        let outcome = match leaked_secret(&capture::take(), &matrix::secrets_in(&[])) {
+        // What a child says of its failure is in the outcome.
+        let said = format!("{}{outcome:?}", capture::take());
+        let outcome = match leaked_secret(&said, std::slice::from_ref(&context.secret)) {
             Some(line) => Err(format!("a secret was logged: {line}")),
             None => outcome,
         };
@@ -134,8 +193,8 @@ fn main() {
     }
     println!("proofs: {count}, {held} held");
     let mut good = held == count;
-    if extent != Extent::Long {
-        good &= run_matrix(&nats.url(), extent, &filter);
+    if !cells.is_empty() {
+        good &= run_matrix(&nats.url(), &cells);
     }
     drop(nats);
     std::process::exit(i32::from(!good));
@@ -144,16 +203,12 @@ fn main() {
 /// How many cells run at once: they mostly wait.
 const PARALLEL: usize = 12;
 
-fn run_matrix(nats: &str, extent: Extent, filter: &str) -> bool {
-    let mut cells = matrix::cells(extent == Extent::Quick);
-    cells.retain(|cell| cell.name.contains(filter));
+fn run_matrix(nats: &str, cells: &[Cell]) -> bool {
     let total = cells.len();
-    if total == 0 {
-        return true;
-    }
     let begun = Instant::now();
-    // The first one opens what stays open.
+    // The first one opens what stays open; the port that refuses is not every cell's.
     let _ = cells[0].run(&Context::new(nats));
+    proxy::closed_port();
     capture::take();
 
     let (mut as_expected, mut hung, mut leaked) = (0, 0, 0);

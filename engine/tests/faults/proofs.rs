@@ -9,7 +9,9 @@ use natsbridge::ErrorKind;
 use natsbridge::link::{Expected, FetchOptions, HttpStore, HttpTimeouts, LinkUrl, Retry, fetch};
 use sha2::{Digest, Sha256};
 
-use crate::child::Other;
+use crate::capture;
+use crate::child::{Other, PATIENCE};
+use crate::matrix::sample;
 use crate::proxy::{Fault, Phase, Plan, Proxy};
 use crate::server::{Files, PlainServer, raw_server};
 use crate::{Context, Extent, Proof, Random, hex, noise};
@@ -17,6 +19,7 @@ use crate::{Context, Extent, Proof, Random, hex, noise};
 pub(crate) fn all(extent: Extent) -> Vec<Proof> {
     let mut proofs = Vec::new();
     if extent != Extent::Long {
+        proofs.push(Proof { name: "a quick run has each row and column", run: |_, _| sample() });
         proofs.push(Proof { name: "every cut is noticed", run: cuts });
         proofs.push(Proof { name: "every turned bit is noticed", run: flips });
     }
@@ -54,8 +57,13 @@ async fn fetch_all(base: &str, paths: Vec<(String, ErrorKind)>, expected: Expect
         async move {
             match fetch(store, &url, &expected, options).await {
                 Ok(_) => Err(format!("{path} was taken for the file")),
-                Err(error) if error.kind() == kind => Ok(()),
-                Err(error) => Err(format!("{path}: {kind:?} was due, and there came {error}")),
+                Err(error) => {
+                    capture::add_error(&error);
+                    match error.kind() == kind {
+                        true => Ok(()),
+                        false => Err(format!("{path}: {kind:?} was due, and there came {error}")),
+                    }
+                }
             }
         }
     });
@@ -99,12 +107,13 @@ fn cuts(context: &Context, _: Extent) -> Result<String, String> {
     context.servers.block_on(async {
         let served = Arc::clone(&answers);
         let (addr, server) = raw_server(move |path| {
-            let (which, cut) = path.trim_start_matches('/').split_once('/').unwrap();
+            let mut parts = path.rsplit('/');
+            let (cut, which) = (parts.next().unwrap(), parts.next().unwrap());
             served[which.parse::<usize>().unwrap()][..cut.parse().unwrap()].to_vec()
         })
         .await;
         // Nothing is known about the file: HTTP alone has to show that it is not whole.
-        let count = fetch_all(&format!("http://{addr}"), paths, Expected::nothing()).await;
+        let count = fetch_all(&format!("http://{addr}/{}", context.secret), paths, Expected::nothing()).await;
         server.abort();
         Ok(format!("{} random cuts, none taken for the file (seed {seed})", count?))
     })
@@ -119,14 +128,14 @@ fn flips(context: &Context, _: Extent) -> Result<String, String> {
     let [answer, _] = answers(&body);
     context.servers.block_on(async {
         let (addr, server) = raw_server(move |path| {
-            let bit: usize = path.trim_start_matches('/').parse().unwrap();
+            let bit: usize = path.rsplit('/').next().unwrap().parse().unwrap();
             let mut answer = answer.clone();
             let head = head_len(&answer);
             answer[head + bit / 8] ^= 1 << (bit % 8);
             answer
         })
         .await;
-        let count = fetch_all(&format!("http://{addr}"), paths, expected).await;
+        let count = fetch_all(&format!("http://{addr}/{}", context.secret), paths, expected).await;
         server.abort();
         Ok(format!("{} random bits, each a wrong digest (seed {seed})", count?))
     })
@@ -144,12 +153,13 @@ fn away(context: &Context, extent: Extent) -> Result<String, String> {
     let expected = Expected::nothing().size(body.len() as u64).sha256(Sha256::digest(&body).into());
     context.servers.block_on(async {
         let files = Arc::new(Files::default());
-        files.insert("/files/x", body.clone());
+        let path = format!("/files/{}", context.secret);
+        files.insert(&path, body.clone());
         let server = PlainServer::start(&files).await;
         let proxy = Proxy::start(server.addr()).await;
         let addr = proxy.addr();
         proxy.set(Some(Plan::always(Fault::Bandwidth(4_000_000), Phase::ResponseBody, "GET ")));
-        let url = LinkUrl::parse(&format!("{}/files/x", proxy.url())).unwrap();
+        let url = LinkUrl::parse(&format!("{}{path}", proxy.url())).unwrap();
         let store = trusting();
         let transfer = |retry| {
             let options = FetchOptions::default().retry(shrink(retry));
@@ -178,6 +188,7 @@ fn away(context: &Context, extent: Extent) -> Result<String, String> {
         }
         let (outcome, took) = default;
         let error = outcome.err().ok_or("the default schedule outlasted the server")?;
+        capture::add_error(&error);
         // At most 3.1 seconds of waiting, and what the tries themselves take.
         if took > Duration::from_millis(3_100) / scale + Duration::from_secs(3) || !error.is_retryable() {
             return Err(format!("the default schedule took {took:?}: {error}"));
@@ -199,14 +210,15 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
     let body = Bytes::from(noise(1 << 20));
     let sha256 = hex(&Sha256::digest(&body));
     let files = Arc::new(Files::default());
-    files.insert("/files/x", body.clone());
+    let path = format!("/files/{}", context.secret);
+    files.insert(&path, body.clone());
     let (_server, proxy) = context.servers.block_on(async {
         let server = PlainServer::start(&files).await;
         let proxy = Proxy::start(server.addr()).await;
         proxy.set(Some(Plan::always(Fault::Bandwidth(4_000_000), Phase::ResponseBody, "GET ")));
         (server, proxy)
     });
-    let link = format!("{}/files/x", proxy.url());
+    let link = format!("{}{path}", proxy.url());
     let len = body.len().to_string();
     let (seed, random) = random();
     let lane = |lane: u64| -> Result<(usize, usize), String> {
@@ -216,9 +228,9 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
         let start = || Other::start(&["save", &context.nats, &link, &len, &sha256, target.to_str().unwrap()]);
         // How long a receiver takes that is left alone: a kill may come until a third of it later.
         let mut child = start();
-        let ready = child.line();
+        let ready = child.line(PATIENCE);
         let begun = Instant::now();
-        let lines = [ready, child.line()];
+        let lines = [ready, child.line(PATIENCE)];
         let span = begun.elapsed() * 4 / 3;
         child.kill();
         if lines != ["ready", "done"] {
@@ -228,7 +240,7 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
         for _ in 0..rounds {
             let _ = std::fs::remove_file(&target);
             let mut child = start();
-            let line = child.line();
+            let line = child.line(PATIENCE);
             if line != "ready" {
                 return Err(format!("a receiver said {line:?}"));
             }
@@ -244,7 +256,7 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
         }
         // One more, which is left alone: it has the file, and has swept what the others left.
         let mut child = start();
-        let lines = [child.line(), child.line()];
+        let lines = [child.line(PATIENCE), child.line(PATIENCE)];
         if lines != ["ready", "done"] || std::fs::read(&target).ok().as_deref() != Some(&body[..]) {
             return Err(format!("the last receiver said {lines:?}"));
         }
@@ -275,21 +287,21 @@ fn kills(context: &Context, extent: Extent) -> Result<String, String> {
     ))
 }
 
-/// What a child's memory grew by, at most, between `ready` and `done`.
-fn growth(arguments: &[&str]) -> Result<u64, String> {
+/// What a child's memory grew by, at most, between `ready` and `done`: it moves so many bytes in between.
+fn growth(arguments: &[&str], len: u64) -> Result<u64, String> {
     let mut child = Other::start(arguments);
-    let line = child.line();
+    let line = child.line(PATIENCE);
     if line != "ready" {
         return Err(format!("instead of ready the child said {line:?}"));
     }
     let before = child.memory("VmRSS");
     child.go_on();
-    let line = child.line();
-    let most = child.memory("VmHWM");
+    // Four megabytes a second are a machine that is very busy with other things.
+    let line = child.line(PATIENCE + Duration::from_secs(len / 4_000_000));
     if line != "done" {
         return Err(format!("instead of done the child said {line:?}"));
     }
-    Ok(most.saturating_sub(before))
+    Ok(child.memory("VmHWM").saturating_sub(before))
 }
 
 const MIB: u64 = 1 << 20;
@@ -316,9 +328,9 @@ fn within(growth: u64, allowed: u64, len: u64) -> Result<String, String> {
 fn large_upload(context: &Context, extent: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
-    let template = format!("{}/discard/{{id}}", server.url());
+    let template = format!("{}/discard/{}/{{id}}", server.url(), context.secret);
     let len = size(extent);
-    let growth = growth(&["upload", &context.nats, &template, &len.to_string()])?;
+    let growth = growth(&["upload", &context.nats, &template, &len.to_string()], len)?;
     if files.discarded() != len + 16 * MIB {
         return Err(format!("{} bytes arrived", files.discarded()));
     }
@@ -329,8 +341,8 @@ fn large_download(context: &Context, extent: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
     let len = size(extent);
-    let growth =
-        growth(&["download", &context.nats, &format!("{}/make/{len}/big", server.url()), &len.to_string()])?;
+    let link = format!("{}/make/{len}/{}", server.url(), context.secret);
+    let growth = growth(&["download", &context.nats, &link, &len.to_string()], len)?;
     within(growth, ALLOWED, len)
 }
 
@@ -339,6 +351,6 @@ fn budget(context: &Context, _: Extent) -> Result<String, String> {
     let files = Arc::new(Files::default());
     let server = context.servers.block_on(PlainServer::start(&files));
     let budget = 64 * MIB;
-    let growth = growth(&["many", &context.nats, &server.url(), "200", &budget.to_string()])?;
+    let growth = growth(&["many", &context.nats, &server.url(), "200", &budget.to_string()], 200 * MIB)?;
     within(growth, budget + budget / 10, 200 * MIB)
 }

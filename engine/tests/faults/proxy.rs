@@ -7,7 +7,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsFd as _;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -88,6 +88,7 @@ struct State {
     connections: u32,
     hits: u32,
     heads: Vec<String>,
+    answers: Vec<String>,
 }
 
 impl Drop for Proxy {
@@ -136,6 +137,11 @@ impl Proxy {
     /// The head of every request that came: what is in them is what nobody else may see.
     pub(crate) fn heads(&self) -> Vec<String> {
         self.shared.state().heads.clone()
+    }
+
+    /// The head of every answer, as the server gave it.
+    pub(crate) fn answers(&self) -> Vec<String> {
+        self.shared.state().answers.clone()
     }
 
     /// Ends all connections, as a network that is gone for good does in the end, and takes no more.
@@ -264,6 +270,9 @@ async fn relay(client: &TcpStream, server: &TcpStream, shared: &Shared) -> End {
                 return end.unwrap_or(End::Eof);
             }
             for (phase, start, piece) in parser.split(bytes) {
+                if phase == Phase::ResponseHead {
+                    shared.state().answers.push(String::from_utf8_lossy(&piece).into_owned());
+                }
                 match deliver(client, phase, start, piece, now, shared).await {
                     Ok(None) => {}
                     Ok(Some(end)) => return end,
@@ -511,7 +520,15 @@ impl FullPort {
     }
 }
 
-/// An address where nobody listens.
+/// An address where nobody listens as long as the program runs: a socket that is bound and does not listen refuses what comes,
+/// and nobody else is given its port.
 pub(crate) fn closed_port() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    static BOUND: OnceLock<(TcpSocket, SocketAddr)> = OnceLock::new();
+    let bound = BOUND.get_or_init(|| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let addr = socket.local_addr().unwrap();
+        (socket, addr)
+    });
+    bound.1
 }
