@@ -2,7 +2,8 @@
 
 use allocation_counter::measure;
 use bytes::Bytes;
-use natsbridge::{Content, Envelope, Limits};
+use natsbridge::{Content, Envelope, ErrorKind, Limits, PayloadView};
+use sha2::{Digest, Sha256};
 
 use crate::source::{self, Source};
 
@@ -98,9 +99,7 @@ fn check(message: Bytes) {
             Ok(Content::Base64(text)) => text.max_decoded_len() as u64 + CONSTANT,
             Ok(Content::Json(json)) => {
                 inside(&json, "JSON");
-                let data = view.decode().expect("JSON needs no decoding");
-                let text = std::str::from_utf8(data.bytes()).expect("it is a part of a message");
-                check_values(|| drop(data.json_value()), text);
+                check_json(&view, &json);
                 json.len() as u64 + CONSTANT
             }
             Ok(Content::Link(url)) => {
@@ -113,6 +112,22 @@ fn check(message: Bytes) {
         let most = most + VALUES * view.metadata().as_json().len() as u64 + if has_escapes { len } else { 0 };
         let held = measure(|| drop(view.decode())).bytes_max;
         assert!(held <= most, "{held} bytes to decode a payload where {most} are enough");
+    }
+}
+
+/// JSON needs no decoding: its bytes can be had unless the metadata gives the digest of others.
+fn check_json(view: &PayloadView<'_>, json: &[u8]) {
+    let given = view.metadata().get::<String>("sha256");
+    let given = given.filter(|text| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let own: String = Sha256::digest(json).iter().map(|byte| format!("{byte:02x}")).collect();
+    let right = given.is_none_or(|given| given.eq_ignore_ascii_case(&own));
+    match view.decode() {
+        Ok(data) => {
+            assert!(right, "another digest than that of the bytes is passed over");
+            let text = std::str::from_utf8(data.bytes()).expect("it is a part of a message");
+            check_values(|| drop(data.json_value()), text);
+        }
+        Err(error) => assert!(!right && error.kind() == ErrorKind::DigestMismatch, "{error}"),
     }
 }
 
