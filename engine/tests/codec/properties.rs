@@ -169,16 +169,44 @@ pub(crate) fn envelope_paths(bytes: &[u8]) {
     check_paths(&message);
 }
 
+/// With the usual limits, and for every other message with small ones as well.
+fn check_paths(message: &[u8]) {
+    let usual = Limits::default().payload_count(40);
+    check_paths_within(message, &usual);
+    // Numbers that every byte has a part in (FNV-1a): the message alone decides, whatever it was made of.
+    let hash = message.iter().fold(0xCBF2_9CE4_8422_2325u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3)
+    });
+    let [choice, name, metadata, payload, end, ..] = hash.to_le_bytes().map(usize::from);
+    if choice % 2 == 0 {
+        return;
+    }
+    let mut small = usual;
+    if choice & 2 != 0 {
+        small = small.name_len(name % 48);
+    }
+    if choice & 4 != 0 {
+        small = small.metadata_len(metadata % 96);
+    }
+    if choice & 8 != 0 {
+        small = small.payload_len(payload as u64 % 128);
+    }
+    if choice & 16 != 0 {
+        // Near the edge, where it is mostly met.
+        small = small.message_len((message.len() + 4).saturating_sub(end % 6));
+    }
+    check_paths_within(message, &small);
+}
+
 /// The general path, the fast one, and both that decode on the way: the same messages are accepted with the same
 /// meaning, with the same bytes, and all errors are the same.
-fn check_paths(message: &[u8]) {
-    let limits = Limits::default().payload_count(40);
+fn check_paths_within(message: &[u8], limits: &Limits) {
     let message = Bytes::copy_from_slice(message);
     let (mut shared, mut kept) = (BytesMut::from("of the message before"), b"of the message before".to_vec());
-    let general = Envelope::decode_in_any_order(message.clone(), &limits);
-    let fast = Envelope::decode_with(message.clone(), &limits);
-    let sharing = Envelope::decode_into(message.clone(), &limits, &mut shared);
-    let keeping = Envelope::decode_into_vec(message.clone(), &limits, &mut kept);
+    let general = Envelope::decode_in_any_order(message.clone(), limits);
+    let fast = Envelope::decode_with(message.clone(), limits);
+    let sharing = Envelope::decode_into(message.clone(), limits, &mut shared);
+    let keeping = Envelope::decode_into_vec(message.clone(), limits, &mut kept);
     assert!(shared.is_empty());
     let general = match general {
         Ok(envelope) => envelope,
