@@ -7,7 +7,7 @@
 #
 # The committed seeds are replayed by `cargo test -p natsbridge-fuzz` as well, without any of this.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 # shellcheck source=scripts/lib/fuzz.sh
 source scripts/lib/fuzz.sh
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::future;
+use std::iter;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -17,8 +19,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::source::Source;
 
-/// Files come and go, and are fetched while the store answers as the bytes say: after every fetch the result is one that
-/// the model allows, within the tries and the time that were given. Time is simulated.
+/// Files come, change and go, and are fetched while the store answers as the bytes say: after every fetch the result is one
+/// that the model allows, within the tries and the time that were given. Time is simulated.
 pub(crate) fn machine(bytes: &[u8]) {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(run(&mut Source::new(bytes)));
@@ -26,23 +28,29 @@ pub(crate) fn machine(bytes: &[u8]) {
 
 async fn run(source: &mut Source<'_>) {
     let store = Misbehaving::default();
+    for id in 0..2 {
+        store.lock().put(url(id), file(source));
+    }
     for _ in 0..1 + source.below(8) {
         let id = source.below(3);
-        match source.below(4) {
-            0 => {
-                let content = Bytes::from(source.bytes(300));
-                store.lock().files.insert(url(id), File { content, one_shot: source.one_in(3) });
-            }
+        match source.below(8) {
+            0 => store.lock().put(url(id), file(source)),
             1 => drop(store.lock().files.remove(&url(id))),
             _ => fetch_one(source, &store, &url(id)).await,
         }
     }
 }
 
+fn file(source: &mut Source<'_>) -> File {
+    // Few of the bytes that all choices are made of go into what only has to differ.
+    let (len, first) = (source.below(301), source.byte());
+    let content = (0..len).map(|at| first.wrapping_add((at / 2) as u8)).collect();
+    File { content, one_shot: source.one_in(4), tagged: !source.one_in(3), version: 0 }
+}
+
 async fn fetch_one(source: &mut Source<'_>, store: &Misbehaving, url: &str) {
     let file = store.lock().files.get(url).cloned();
     let right = file.as_ref().map(|file| file.content.clone()).unwrap_or_default();
-    let one_shot = file.as_ref().is_some_and(|file| file.one_shot);
     let mut expected = Expected::nothing();
     let (mut size, mut digest) = (None, None);
     if source.one_in(2) {
@@ -60,48 +68,57 @@ async fn fetch_one(source: &mut Source<'_>, store: &Misbehaving, url: &str) {
     }
     let max_retries = source.below(5) as u32;
     let total = (!source.one_in(3)).then(|| Duration::from_millis(1 + source.below(20_000) as u64));
+    let last_begin = source.one_in(2).then(|| Duration::from_millis(source.below(5000) as u64));
+    let retry = Retry::default().max_retries(max_retries).total(last_begin);
     let options = FetchOptions::default()
-        .retry(Retry::default().max_retries(max_retries))
+        .retry(retry)
         .total(total)
         .seed(u64::from(source.byte()))
         .max_len(if source.one_in(8) { source.below(200) as u64 } else { 1 << 20 })
         .refuse_unverified(source.one_in(8));
-    let faults: Vec<Fault> = (0..1 + source.below(6)).map(|_| Fault::of(source, total.is_some())).collect();
+    let turns: Vec<Turn> = (0..1 + source.below(8)).map(|_| Turn::of(source, total.is_some())).collect();
+    let piece = source.pick(&[100, 1, 7, 64, 300]);
+    store.lock().begin(turns, piece);
 
-    let calls = {
-        let mut state = store.lock();
-        state.script = faults.clone();
-        state.script.reverse();
-        state.delivered.clear();
-        state.calls = 0;
-        state.calls
-    };
-    assert_eq!(calls, 0);
     let begun = Instant::now();
     let link = LinkUrl::parse(url).expect("a link of the test's own");
     let result = fetch(store, &link, &expected, &options).await;
     let took = begun.elapsed();
 
     let state = store.lock();
-    assert!(state.calls <= 1 + max_retries, "{} tries with {max_retries} retries", state.calls);
+    // A part that is none of what was asked for costs a second request in the same try, and no more than one.
+    let tries = state.tries();
+    assert!(tries <= 1 + max_retries, "{tries} tries with {max_retries} retries");
+    assert!(state.passed_over < tries.max(1), "{} requests in {tries} tries", state.calls);
+    // The simulated clock has whole milliseconds.
+    const TICK: Duration = Duration::from_millis(2);
     if let Some(total) = total {
-        // The simulated clock has whole milliseconds.
-        assert!(took <= total + Duration::from_millis(2), "{took:?} of {total:?}");
+        assert!(took <= total + TICK, "{took:?} of {total:?}");
     }
+    if let (Some(last), Some(latest)) = (last_begin, state.last_try) {
+        let after = latest - begun;
+        assert!(after <= last + TICK, "a try began after {after:?} of {last:?}");
+    }
+    let satisfies = |bytes: &[u8]| {
+        let len = bytes.len() as u64;
+        let right = match digest {
+            Some(digest) => <[u8; 32]>::from(Sha256::digest(bytes)) == digest,
+            None => size.is_none_or(|size| size == len),
+        };
+        right && len <= options.max_len
+    };
     match result {
         Ok(fetched) => {
-            assert_eq!(fetched.attempts, state.calls);
+            assert_eq!(fetched.attempts, tries);
             assert_eq!(state.delivered.last(), Some(&fetched.bytes), "bytes that no try has brought");
-            assert!(fetched.bytes.len() as u64 <= options.max_len);
+            assert!(satisfies(&fetched.bytes), "not what was declared");
+            // Without a digest a store is believed that calls two contents by one name.
+            let versions = &state.pass.versions;
+            let one = versions.windows(2).all(|pair| pair[0] == pair[1]);
+            assert!(one || digest.is_some() || state.pass.forged, "parts of several files");
             let verified = match (digest, size) {
-                (Some(digest), _) => {
-                    assert_eq!(<[u8; 32]>::from(Sha256::digest(&fetched.bytes)), digest);
-                    Verified::Digest
-                }
-                (None, Some(size)) => {
-                    assert_eq!(fetched.bytes.len() as u64, size);
-                    Verified::Length
-                }
+                (Some(_), _) => Verified::Digest,
+                (None, Some(_)) => Verified::Length,
                 (None, None) => Verified::Unverified,
             };
             assert_eq!(fetched.verified, verified);
@@ -109,35 +126,24 @@ async fn fetch_one(source: &mut Source<'_>, store: &Misbehaving, url: &str) {
             assert_eq!(fetched.size_mismatch, size.is_some_and(|size| size != fetched.bytes.len() as u64));
             assert!(file.is_some(), "a file that is not there was fetched");
         }
-        Err(error) => {
+        Err(error) if state.calls == 0 => {
             assert!(
-                state.calls == 0 || error.attempts().is_none_or(|tries| tries == state.calls),
+                matches!(error.kind(), ErrorKind::LinkUnverified | ErrorKind::LimitExceeded),
                 "{error:?}"
             );
-            assert!(
-                state.calls > 0
-                    || matches!(error.kind(), ErrorKind::LinkUnverified | ErrorKind::LimitExceeded)
-            );
+        }
+        Err(error) => {
+            assert!(error.attempts().is_none_or(|attempts| attempts == tries), "{error:?}");
             // It gives up early only where another try cannot help, or has no time.
-            let tried_all = state.calls == 1 + max_retries;
+            let no_time =
+                total.is_some() || last_begin.is_some_and(|last| took + retry.max_delay + TICK >= last);
             assert!(
-                tried_all || !error.is_retryable() || total.is_some(),
-                "{error:?} after {} tries",
-                state.calls
+                tries == 1 + max_retries || !error.is_retryable() || no_time,
+                "{error:?} after {tries} tries"
             );
-            // What is behind the link is what was promised, and some try that it had was a good one.
-            let honest = file.is_some_and(|file| {
-                file.content.len() as u64 <= options.max_len
-                    && size.is_none_or(|size| size == file.content.len() as u64)
-                    && digest.is_none_or(|digest| digest == <[u8; 32]>::from(Sha256::digest(&file.content)))
-            });
-            let verifiable = !options.refuse_unverified || size.is_some() || digest.is_some();
-            let answers =
-                faults.iter().take(state.calls as usize).filter(|fault| !matches!(fault, Fault::Refused(_)));
-            // Of a one-shot file the first answer is the only one.
-            let answers: Vec<_> = answers.take(if one_shot { 1 } else { usize::MAX }).collect();
-            let good = answers.iter().any(|fault| matches!(fault, Fault::None));
-            assert!(!(honest && verifiable && good), "a good try was refused: {error:?}");
+            // No try had an answer that brings, or has brought, just what was declared.
+            let good = state.good.iter().chain(&state.delivered).find(|bytes| satisfies(bytes));
+            assert!(good.is_none(), "a good try was refused: {error:?}");
         }
     }
 }
@@ -146,12 +152,33 @@ fn url(id: usize) -> String {
     format!("http://files/{id}")
 }
 
-/// What goes wrong with one try.
+/// What happens to one request.
+#[derive(Debug, Clone)]
+struct Turn {
+    fault: Fault,
+    /// How it is answered if it asks for the rest of a file.
+    rest: Rest,
+    /// Once the answer is made, another file of about that length takes the place of the one that is there.
+    changes: Option<isize>,
+}
+
+impl Turn {
+    fn of(source: &mut Source<'_>, may_stall: bool) -> Self {
+        let fault = Fault::of(source, may_stall);
+        let rest = Rest::of(source);
+        let changes = source.one_in(6).then(|| source.pick(&[0, 0, 1, -1]));
+        Self { fault, rest, changes }
+    }
+}
+
+/// What goes wrong with one answer.
 #[derive(Debug, Clone)]
 enum Fault {
     None,
-    /// An error instead of an answer.
-    Refused(ErrorKind),
+    /// An error instead of an answer; some servers say when to come back.
+    Refused(ErrorKind, Option<Duration>),
+    /// The answer takes its time to begin.
+    Late(Duration),
     /// The body ends early, as announced or not.
     Short {
         by: usize,
@@ -179,15 +206,49 @@ impl Fault {
             ErrorKind::LinkRejected,
             ErrorKind::LinkTruncated,
         ];
-        match source.below(10) {
-            1 => Self::Refused(source.pick(&kinds)),
+        match source.below(14) {
+            1 => {
+                let kind = source.pick(&kinds);
+                let wait = source.one_in(4).then(|| Duration::from_millis(source.below(9000) as u64));
+                Self::Refused(kind, wait)
+            }
             2 => Self::Short { by: 1 + source.below(9), announced: source.one_in(2) },
             3 => Self::Long(1 + source.below(9)),
             4 => Self::Flipped(source.below(300)),
             5 => Self::Broken(source.pick(&kinds)),
             6 if may_stall => Self::Stalled,
             7 => Self::Slow(Duration::from_millis(source.below(3000) as u64)),
+            8 => Self::Late(Duration::from_millis(source.below(3000) as u64)),
+            9..=11 => Self::Broken(ErrorKind::Network),
             _ => Self::None,
+        }
+    }
+}
+
+/// What comes when the rest of a file is asked for.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// The rest, or the whole where the file is another one now.
+    Right,
+    /// The whole, as of a server that knows no ranges.
+    Whole,
+    /// A part that begins elsewhere.
+    Elsewhere(i64),
+    /// The rest of a file that is said to have another length, or none.
+    Resized(Option<u64>),
+    /// The rest of another file under the name that was asked for, or under its own.
+    Forged { renamed: bool },
+}
+
+impl Rest {
+    fn of(source: &mut Source<'_>) -> Self {
+        match source.below(10) {
+            5 => Self::Whole,
+            6 => Self::Elsewhere(source.pick(&[1, -1, 100, -100, i64::MAX])),
+            7 => Self::Resized((!source.one_in(3)).then(|| 1 + source.below(9) as u64)),
+            8 => Self::Forged { renamed: false },
+            9 => Self::Forged { renamed: true },
+            _ => Self::Right,
         }
     }
 }
@@ -196,16 +257,79 @@ impl Fault {
 struct File {
     content: Bytes,
     one_shot: bool,
+    /// Whether its content has a name, so that the rest of it can be asked for.
+    tagged: bool,
+    /// Stands for the content; no two have the same.
+    version: u32,
+}
+
+impl File {
+    fn tag(&self) -> Option<String> {
+        self.tagged.then(|| self.version.to_string())
+    }
+}
+
+/// What the receiver has of a file: one answer from its beginning, and what was joined to it.
+#[derive(Debug, Default)]
+struct Pass {
+    bytes: Vec<u8>,
+    /// The length that was announced.
+    announced: Option<u64>,
+    /// By which the rest can be asked for.
+    tag: Option<String>,
+    /// Which files the parts are of.
+    versions: Vec<u32>,
+    /// Whether a part is not of the file that it was said to be of.
+    forged: bool,
 }
 
 #[derive(Debug, Default)]
 struct State {
     files: HashMap<String, File>,
-    /// The faults to come, the next one last.
-    script: Vec<Fault>,
-    /// Bodies that came to their end, of the current fetch.
+    versions: u32,
+    /// The turns to come, the next one last.
+    script: Vec<Turn>,
+    /// The most bytes that come at once.
+    piece: usize,
+    pass: Pass,
+    /// Passes that came to their announced end, of the current fetch.
     delivered: Vec<Bytes>,
+    /// What the answers without a fault would bring.
+    good: Vec<Bytes>,
     calls: u32,
+    /// Answers that are no part of what was asked for.
+    passed_over: u32,
+    /// Whether the last answer was one.
+    same_try: bool,
+    last_try: Option<Instant>,
+}
+
+impl State {
+    fn put(&mut self, url: String, mut file: File) {
+        self.versions += 1;
+        file.version = self.versions;
+        self.files.insert(url, file);
+    }
+
+    fn begin(&mut self, mut turns: Vec<Turn>, piece: usize) {
+        turns.reverse();
+        (self.script, self.piece, self.pass) = (turns, piece, Pass::default());
+        (self.delivered, self.good) = (Vec::new(), Vec::new());
+        (self.calls, self.passed_over, self.same_try, self.last_try) = (0, 0, false, None);
+    }
+
+    fn tries(&self) -> u32 {
+        self.calls - self.passed_over
+    }
+
+    /// A request comes in.
+    fn called(&mut self) -> Turn {
+        self.calls += 1;
+        if !mem::take(&mut self.same_try) {
+            self.last_try = Some(Instant::now());
+        }
+        self.script.pop().unwrap_or(Turn { fault: Fault::None, rest: Rest::Right, changes: None })
+    }
 }
 
 #[derive(Debug, Default, Clone)]
@@ -224,19 +348,25 @@ impl LinkStore for Misbehaving {
 
     fn download<'a>(&'a self, url: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
         let mut state = self.lock();
-        state.calls += 1;
-        let fault = state.script.pop().unwrap_or(Fault::None);
-        let answer = match (&fault, state.files.get(url.as_str()).cloned()) {
-            (Fault::Refused(kind), _) => Err(Error::new(*kind, "as the test wants it")),
-            (_, None) => Err(Error::new(ErrorKind::LinkGone, "there is no such file")),
-            (_, Some(file)) => {
-                if file.one_shot {
-                    state.files.remove(url.as_str());
-                }
-                Ok(self.answer(fault, file.content))
-            }
-        };
-        Box::pin(future::ready(answer))
+        assert!(
+            state.pass.tag.is_none() || state.pass.bytes.is_empty(),
+            "begun again where it could have gone on"
+        );
+        let turn = state.called();
+        Box::pin(self.answer(url, turn, None))
+    }
+
+    fn resume<'a>(
+        &'a self,
+        url: &'a LinkUrl,
+        from: u64,
+        validator: &'a str,
+    ) -> BoxFuture<'a, Result<Download>> {
+        let mut state = self.lock();
+        assert_eq!(from, state.pass.bytes.len() as u64, "the rest of what has come");
+        assert!(from > 0 && state.pass.tag.as_deref() == Some(validator), "the rest of another file");
+        let turn = state.called();
+        Box::pin(self.answer(url, turn, Some(validator)))
     }
 
     fn max_url_len(&self, _name: &str) -> usize {
@@ -245,16 +375,66 @@ impl LinkStore for Misbehaving {
 }
 
 impl Misbehaving {
-    fn answer(&self, fault: Fault, content: Bytes) -> Download {
-        let mut sent = content.to_vec();
-        let mut announced = Some(content.len() as u64);
-        match &fault {
+    /// The answer to one request; for the rest of the file that `asked` is the name of, if it is.
+    async fn answer(&self, url: &LinkUrl, turn: Turn, asked: Option<&str>) -> Result<Download> {
+        if let Fault::Late(time) = turn.fault {
+            sleep(time).await;
+        }
+        let mut state = self.lock();
+        if let Fault::Refused(kind, wait) = turn.fault {
+            let error = Error::new(kind, "as the test wants it");
+            return Err(match wait {
+                Some(wait) => error.with_retry_after(wait),
+                None => error,
+            });
+        }
+        let Some(file) = state.files.get(url.as_str()).cloned() else {
+            return Err(Error::new(ErrorKind::LinkGone, "there is no such file"));
+        };
+        if file.one_shot {
+            state.files.remove(url.as_str());
+        } else if let Some(by) = turn.changes {
+            let mut content: Vec<u8> = file.content.iter().map(|byte| byte ^ 0x55).collect();
+            content.resize(content.len().saturating_add_signed(by), b'y');
+            state.put(url.as_str().to_owned(), File { content: content.into(), ..file.clone() });
+        }
+
+        let have = state.pass.bytes.len();
+        let (mut announced, mut version, mut tag) = (file.content.len() as u64, file.version, file.tag());
+        let (mut content, mut offset, mut forged, mut resized) = (file.content.to_vec(), 0, false, false);
+        if let Some(asked) = asked {
+            let same = tag.as_deref() == Some(asked);
+            match turn.rest {
+                Rest::Right if same => offset = have as u64,
+                Rest::Right | Rest::Whole => {}
+                Rest::Elsewhere(by) => {
+                    // Not 0, which is said of the whole.
+                    offset = (have as u64).saturating_add_signed(by).max(1);
+                    forged = !same;
+                }
+                Rest::Resized(by) => {
+                    offset = have as u64;
+                    announced = state.pass.announced.unwrap_or_default() + by.unwrap_or_default();
+                    (resized, forged) = (by.is_none(), !same);
+                }
+                Rest::Forged { renamed } => {
+                    let len = state.pass.announced.map_or(content.len(), |len| len as usize);
+                    content = (0..len).map(|at| !content.get(at).copied().unwrap_or_default()).collect();
+                    (offset, announced, forged) = (have as u64, len as u64, true);
+                    (version, tag) = (0, Some(if renamed { "other" } else { asked }.to_owned()));
+                }
+            }
+        }
+        let begins = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len());
+        let mut sent = content.split_off(begins);
+        let mut announced = Some(announced).filter(|_| !resized);
+        match &turn.fault {
             Fault::Short { by, announced: told } => {
                 sent.truncate(sent.len().saturating_sub(*by));
-                announced = if *told { announced } else { None };
+                announced = announced.filter(|_| *told);
             }
             Fault::Long(by) => {
-                sent.extend(std::iter::repeat_n(b'x', *by));
+                sent.extend(iter::repeat_n(b'x', *by));
                 announced = None;
             }
             Fault::Flipped(at) if !sent.is_empty() => {
@@ -263,21 +443,75 @@ impl Misbehaving {
             }
             _ => {}
         }
-        Download::new(announced, Answer { state: self.clone(), fault, sent: sent.into(), at: 0 })
+        let useless = offset != 0 && (offset != have as u64 || announced != state.pass.announced);
+        if useless {
+            state.passed_over += 1;
+            state.same_try = true;
+            // The receiver has lost its trust in the name.
+            state.pass.tag = None;
+        } else if matches!(turn.fault, Fault::None) {
+            let before = if offset == 0 { &[][..] } else { &state.pass.bytes };
+            let whole = [before, &sent].concat();
+            state.good.push(whole.into());
+        }
+        let answer = Answer {
+            state: self.clone(),
+            fault: turn.fault,
+            part: Part { offset, announced, tag: tag.clone(), version, forged, useless },
+            sent: sent.into(),
+            at: 0,
+            read: false,
+        };
+        let download = Download::new(announced, answer).starting_at(offset);
+        Ok(match tag {
+            Some(tag) => download.with_validator(tag),
+            None => download,
+        })
     }
 }
 
-/// A body in pieces of 100 bytes.
+/// What an answer is a part of.
+struct Part {
+    offset: u64,
+    announced: Option<u64>,
+    tag: Option<String>,
+    version: u32,
+    forged: bool,
+    useless: bool,
+}
+
+/// A body in pieces.
 struct Answer {
     state: Misbehaving,
     fault: Fault,
+    part: Part,
     sent: Bytes,
     at: usize,
+    /// Whether anything was asked for.
+    read: bool,
+}
+
+impl Answer {
+    /// The receiver takes this answer: as a file from its beginning, or with what it has.
+    fn taken(&mut self) {
+        let Part { offset, announced, ref tag, version, forged, useless } = self.part;
+        assert!(!useless, "a part of something else is read");
+        let mut state = self.state.lock();
+        if offset == 0 {
+            state.pass = Pass { announced, ..Pass::default() };
+        }
+        state.pass.tag.clone_from(tag);
+        state.pass.versions.push(version);
+        state.pass.forged |= forged;
+    }
 }
 
 impl Body for Answer {
     fn chunk(&mut self) -> BoxFuture<'_, Result<Option<Bytes>>> {
         Box::pin(async move {
+            if !mem::replace(&mut self.read, true) {
+                self.taken();
+            }
             match &self.fault {
                 Fault::Slow(pause) => sleep(*pause).await,
                 Fault::Stalled if self.at > 0 || self.sent.is_empty() => future::pending().await,
@@ -286,12 +520,20 @@ impl Body for Answer {
                 }
                 _ => {}
             }
-            let piece = self.sent.slice(self.at..self.sent.len().min(self.at + 100));
+            let mut state = self.state.lock();
+            let piece = self.sent.slice(self.at..self.sent.len().min(self.at + state.piece));
             self.at += piece.len();
             if piece.is_empty() {
-                self.state.lock().delivered.push(self.sent.clone());
+                let len = state.pass.bytes.len() as u64;
+                if state.pass.announced.is_none_or(|announced| announced == len) {
+                    let whole = Bytes::copy_from_slice(&state.pass.bytes);
+                    state.delivered.push(whole);
+                }
+                // What has ended has no rest.
+                state.pass.tag = None;
                 return Ok(None);
             }
+            state.pass.bytes.extend_from_slice(&piece);
             Ok(Some(piece))
         })
     }

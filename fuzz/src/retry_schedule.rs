@@ -1,4 +1,4 @@
-//! When a download is tried again: bounded in number and in time, for every setting that can be asked for.
+//! When a transfer is tried again: bounded in number and in time, for every setting that can be asked for.
 
 use std::time::Duration;
 
@@ -50,6 +50,29 @@ pub(crate) fn schedule(bytes: &[u8]) {
     let wait = retry.max_retries(u32::MAX).delay(far, seed, None).expect("there are tries left");
     let longest = if retry.base_delay.is_zero() { Duration::ZERO } else { retry.max_delay };
     assert!(wait >= longest / 2 && wait <= longest, "{retry:?}: retry {far} waits {wait:?}");
+    let total = (!source.one_in(4)).then(|| duration(source));
+    within(source, retry.total(total), seed);
+}
+
+/// A transfer whose tries take their time: none begins when its total is over, and none that begins before is left out.
+fn within(source: &mut Source<'_>, retry: Retry, seed: u64) {
+    let mut elapsed = Duration::ZERO;
+    for n in 1..=64 {
+        if source.one_in(2) {
+            elapsed = elapsed.saturating_add(duration(source));
+        }
+        let asked = source.one_in(3).then(|| duration(source));
+        let wait = retry.delay(n, seed, asked);
+        assert_eq!(wait, retry.total(None).delay(n, seed, asked), "the total says nothing about one wait");
+        // In numbers that cannot overflow.
+        let in_time = |wait: &Duration| {
+            retry.total.is_none_or(|total| elapsed.as_nanos() + wait.as_nanos() < total.as_nanos())
+        };
+        let begins = retry.delay_after(elapsed, n, seed, asked);
+        assert_eq!(begins, wait.filter(in_time), "{retry:?}: retry {n} after {elapsed:?}");
+        let Some(wait) = begins else { return };
+        elapsed = elapsed.saturating_add(wait);
+    }
 }
 
 /// One doubling at a time.

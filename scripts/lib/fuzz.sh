@@ -14,12 +14,13 @@ fuzz_targets() {
     done
 }
 
-# fuzz_build none|address: builds all targets in one go; fuzz_bin then holds the folder of the programs.
+# fuzz_build none|address: builds all targets in one go; fuzz_bin then holds the folder of the programs. Fails where cargo
+# does: the programs of the last build would still be there, and run.
 #
 # Directories of their own: the instrumentation would rebuild everything else. `[profile.fuzz]` is what
 # makes two cores be done in about three minutes.
 fuzz_build() {
-    local sanitizer=$1 target_dir
+    local sanitizer=$1 target_dir status=0
     local flags="--cfg fuzzing -Cpasses=sancov-module"
     flags+=" -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters"
     flags+=" -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares"
@@ -30,9 +31,11 @@ fuzz_build() {
         export RUSTC_BOOTSTRAP=1
     fi
     CARGO_TARGET_DIR=$target_dir RUSTFLAGS=$flags \
-        cargo build --locked --profile fuzz --target "$fuzz_host" -p natsbridge-fuzz --features libfuzzer --bins
+        cargo build --locked --profile fuzz --target "$fuzz_host" -p natsbridge-fuzz --features libfuzzer --bins ||
+        status=$?
     unset RUSTC_BOOTSTRAP
     fuzz_bin=$target_dir/$fuzz_host/fuzz
+    return "$status"
 }
 
 # fuzz_run TARGET SECONDS LOG OPTION...: runs one target; new inputs are kept below .cache/fuzz/corpus.
