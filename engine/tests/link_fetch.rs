@@ -22,6 +22,7 @@ enum Try {
     /// It announces a length, sends these pieces, and ends or fails.
     Sends(Option<u64>, Vec<&'static [u8]>, Option<ErrorKind>),
     /// Nothing ever happens.
+    Answers(Download),
     Hangs,
 }
 
@@ -77,6 +78,7 @@ impl LinkStore for Scripted {
             match next {
                 Try::Fails(error) => Err(error),
                 Try::Sends(length, pieces, end) => Ok(Download::new(length, Pieces(pieces.into(), end))),
+                Try::Answers(download) => Ok(download),
                 Try::Hangs => std::future::pending().await,
             }
         })
@@ -85,6 +87,12 @@ impl LinkStore for Scripted {
     fn max_url_len(&self, _: &str) -> usize {
         0
     }
+}
+
+/// A part of a file of five bytes.
+fn part(offset: u64, name: &str, bytes: &'static [u8], end: Option<ErrorKind>) -> Try {
+    let pieces = Pieces([bytes].into(), end);
+    Try::Answers(Download::new(Some(5), pieces).starting_at(offset).with_validator(name))
 }
 
 fn sends(pieces: &[&'static [u8]]) -> Try {
@@ -122,6 +130,27 @@ async fn what_is_proved_is_what_the_message_gives() {
         assert_eq!((fetched.verified, fetched.size_mismatch, fetched.attempts), (verified, mismatch, 1));
         assert_eq!(fetched.sha256.is_some(), expected.sha256.is_some());
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_rest_of_a_file_is_only_joined_if_it_is_of_that_file() {
+    for (name, tries) in [("first", 2), ("other", 3)] {
+        let rest = part(2, name, b"llo", None);
+        let store =
+            Scripted::new([part(0, "first", b"he", Some(ErrorKind::Network)), rest, sends(&[b"whole"])]);
+        let options = FetchOptions::default().retry(Retry::resilient());
+        let fetched = store.fetch(&Expected::nothing(), &options).await.unwrap();
+        assert_eq!(fetched.bytes, if name == "first" { "hello" } else { "whole" });
+        assert_eq!(store.tries(), tries);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_begins_in_the_middle_of_its_own_accord_is_not_asked_again() {
+    let store = Scripted::new([part(2, "first", b"llo", None)]);
+    let options = FetchOptions::default().retry(Retry::resilient());
+    let error = store.fetch(&Expected::nothing(), &options).await.unwrap_err();
+    assert_eq!((error.kind(), store.tries()), (ErrorKind::LinkRejected, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -443,7 +443,8 @@ impl Misbehaving {
             }
             _ => {}
         }
-        let useless = offset != 0 && (offset != have as u64 || announced != state.pass.announced);
+        let renamed = tag.as_deref().is_some_and(|tag| Some(tag) != asked);
+        let useless = offset != 0 && (renamed || offset != have as u64 || announced != state.pass.announced);
         if useless {
             state.passed_over += 1;
             state.same_try = true;

@@ -203,10 +203,17 @@ impl<'a> Transfer<'a> {
         let mut download = in_time(self.deadline, &self.options, request).await?;
         let (offset, announced) = (download.offset(), download.length());
         let goes_on = offset != 0;
-        if goes_on && (offset != self.received || announced != self.announced) {
-            // Another file, or another part than was asked for: from zero then.
-            self.validator = None;
-            return Ok(None);
+        if goes_on {
+            let Some(asked) = rest else {
+                let what = "the store begins in the middle of a file that was asked for as a whole";
+                return Err(Error::new(ErrorKind::LinkRejected, what));
+            };
+            let renamed = download.validator().is_some_and(|now| now != asked);
+            if renamed || offset != self.received || announced != self.announced {
+                // Another file, or another part than was asked for: from zero then.
+                self.validator = None;
+                return Ok(None);
+            }
         }
         if let Some(announced) = announced {
             check_limit(announced, &self.options)?;
