@@ -92,7 +92,7 @@ pub struct Limits {
     /// small compressed body can claim any size.
     ///
     /// Buffers that are not compressed share the payload's bytes and take no further memory, but count. A compressed batch
-    /// takes memory as it unpacks, in large steps: for a moment, up to twice what has come out.
+    /// takes memory as it unpacks, in steps: for a moment up to three times what has come out, and for ZSTD a window of 8 MiB.
     pub table_len: u64,
     /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
     ///

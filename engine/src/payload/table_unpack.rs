@@ -6,13 +6,15 @@
 
 mod lz4;
 
+use std::io::Cursor;
+
 use arrow_buffer::Buffer;
 use arrow_ipc::{
     CompressionType, DictionaryBatch, DictionaryBatchArgs, Message, MessageArgs, MessageHeader, RecordBatch,
     RecordBatchArgs, root_as_message,
 };
 use flatbuffers::FlatBufferBuilder;
-use zstd_safe::{DCtx, InBuffer, OutBuffer};
+use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, zstd_sys};
 
 use super::table_guard::{Header, Part, invalid};
 use crate::{Error, ErrorKind, Result};
@@ -152,17 +154,17 @@ impl Body {
         self.bytes[..end].split_at_mut(self.end)
     }
 
-    /// Room for at least `len` bytes that nobody has written to yet.
-    fn spare(&mut self, len: usize) -> OutBuffer<'_, Vec<u8>> {
+    /// Room for at least `len` bytes that nobody has written to yet, behind what there is.
+    fn spare(&mut self, len: usize) -> &mut Vec<u8> {
         self.reserve(self.end + len);
         self.bytes.truncate(self.end);
-        OutBuffer::around_pos(&mut self.bytes, self.end)
+        &mut self.bytes
     }
 
-    /// Takes memory up to `end`, and more if that would soon be asked for: moving the old one is dear.
+    /// Takes memory up to `end`, and as much as has come out beyond it: moving that is dear.
     fn reserve(&mut self, end: usize) {
         if end > self.bytes.capacity() {
-            let grown = self.bytes.capacity().saturating_mul(GROWTH).min(self.claimed).max(end);
+            let grown = self.end.saturating_mul(2).min(self.claimed).max(end);
             self.bytes.reserve_exact(grown - self.bytes.len());
         }
     }
@@ -175,30 +177,50 @@ fn unpack_zstd(
     claimed: usize,
     body: &mut Body,
 ) -> Result<(), &'static str> {
+    let start = body.end;
+    let in_proportion = UNTRIED.saturating_add(bytes.len().saturating_mul(ZSTD_RATIO));
+    if claimed > in_proportion {
+        let done = unpack_zstd_in_steps(bytes, claimed, body);
+        if done != Err(zstd_safe::get_error_name(ZSTD_LARGE_WINDOW)) {
+            return done;
+        }
+        body.end = start;
+    }
     let context = match context {
         Some(context) => context,
-        None => context.insert(DCtx::try_create().ok_or("no memory for unpacking it")?),
+        None => context.insert(DCtx::try_create().ok_or(NO_MEMORY)?),
     };
-    let in_proportion = UNTRIED.saturating_add(bytes.len().saturating_mul(ZSTD_RATIO));
-    // Slower by a copy, but a step is only taken when all before it has come out.
-    let step = if claimed <= in_proportion { claimed } else { UNTRIED };
+    let mut room = Cursor::new(body.spare(claimed));
+    room.set_position(start as u64);
+    body.end += context.decompress(&mut room, bytes).map_err(zstd_safe::get_error_name)?;
+    Ok(())
+}
+
+/// Slower by a copy, but a step is only taken when all before it has come out.
+///
+/// ZSTD keeps a window of that as well. Who has gone to such lengths as to look back further than 8 MiB is taken at his
+/// word instead: what is reserved then is only touched by what comes out.
+fn unpack_zstd_in_steps(bytes: &[u8], claimed: usize, body: &mut Body) -> Result<(), &'static str> {
+    let mut context = DCtx::try_create().ok_or(NO_MEMORY)?;
+    let window = DParameter::WindowLogMax(ZSTD_WINDOW_LOG);
+    context.set_parameter(window).map_err(zstd_safe::get_error_name)?;
     let start = body.end;
     let mut input = InBuffer::around(bytes);
     loop {
-        let (read, so_far) = (input.pos(), body.end - start);
-        let mut output = body.spare((claimed - so_far).min(step));
+        let (read, end) = (input.pos(), body.end);
+        let left = claimed - (end - start);
+        let mut output = OutBuffer::around_pos(body.spare(left.min(UNTRIED)), end);
         let missing =
             context.decompress_stream(&mut output, &mut input).map_err(zstd_safe::get_error_name)?;
         body.end = output.pos();
-        let len = body.end - start;
-        if len > claimed {
-            return Err("it holds more than it claims");
+        if body.end - start > claimed {
+            return Err(TOO_LONG);
         }
         if missing == 0 && input.pos() == bytes.len() {
             return Ok(());
         }
-        if len == so_far && input.pos() == read {
-            return Err(if len == claimed { "it holds more than it claims" } else { "it is cut short" });
+        if body.end == end && input.pos() == read {
+            return Err(if left == 0 { TOO_LONG } else { "it is cut short" });
         }
     }
 }
@@ -240,13 +262,21 @@ fn message(
 const ALIGNMENT: usize = 16;
 /// Bytes that are taken on a buffer's word alone, beside as many as it has (chosen: a column of half a million numbers).
 const UNTRIED: usize = 4 << 20;
-/// How many times the body grows at once, when what it had is full (chosen: the old one is held as well, for a moment).
-const GROWTH: usize = 8;
 /// What ordinary columns claim at most, as a multiple of their bytes (chosen).
 const ZSTD_RATIO: usize = 16;
+/// 8 MiB, which is what ZSTD's ordinary levels use at most.
+const ZSTD_WINDOW_LOG: u32 = 23;
+/// ZSTD's codes are negative numbers without a sign.
+const ZSTD_LARGE_WINDOW: usize =
+    (zstd_sys::ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg();
+const NO_MEMORY: &str = "there is no memory to unpack it";
+const TOO_LONG: &str = "it holds more than it claims";
 
 #[cfg(test)]
 mod tests {
+    use allocation_counter::measure;
+    use zstd_safe::CParameter;
+
     use super::*;
 
     fn unpacked(frames: &[u8], claimed: usize) -> Result<Vec<u8>, &'static str> {
@@ -280,7 +310,11 @@ mod tests {
 
             assert!(unpacked(&frame, len + 1).as_deref() == Ok(content), "{len}: left to the caller");
             if len > 0 {
-                assert!(unpacked(&frame, len - 1).is_err(), "{len}");
+                let less = unpacked(&frame, len - 1);
+                assert!(
+                    less.is_err() || less.as_deref() == Ok(content),
+                    "{len}: never cut to what it claims"
+                );
             }
             assert!(unpacked(&frame[..frame.len() - 1], len).is_err(), "{len}");
             assert!(unpacked(&[&frame[..], b"more"].concat(), len).is_err(), "{len}");
@@ -295,14 +329,41 @@ mod tests {
         let packed = vec![0; 1000];
         let claimed = 100 << 20;
         let mut body = Body::new(&[(0, Packed::Compressed { bytes: &packed, len: claimed })], packed.len());
-        let mut capacities = vec![body.bytes.capacity()];
+        let first = UNTRIED + 1000;
+        assert_eq!(body.bytes.capacity(), first);
+        // Asked for much while nothing has come out, it takes that and no more.
+        body.room(first + 1);
+        assert_eq!(body.bytes.capacity(), first + 1);
         while body.end < claimed {
             body.room((claimed - body.end).min(1 << 20));
             body.end = (body.end + (1 << 20)).min(claimed);
-            capacities.push(body.bytes.capacity());
+            assert!(body.bytes.capacity() <= (2 * body.end).max(first + 1).min(claimed + ALIGNMENT));
         }
-        capacities.dedup();
-        let most = claimed + ALIGNMENT;
-        assert_eq!(capacities, [UNTRIED + 1000, (UNTRIED + 1000) * GROWTH, most]);
+    }
+
+    #[test]
+    fn zstd_windows_are_kept_small_or_not_at_all() {
+        // A window of 128 MiB, and 8 bytes in a raw block.
+        let tiny = b"\x28\xB5\x2F\xFD\x00\x88\x41\x00\x0012345678";
+        let taken = measure(|| assert_eq!(unpacked(tiny, 8).as_deref(), Ok(&b"12345678"[..]))).bytes_max;
+        assert!(taken < 1 << 20, "{taken}");
+
+        // The same for what is out of proportion: read in steps, or at its word.
+        let content: Vec<u8> = (0..11_000_000_u32).map(|at| (at >> 16) as u8).collect();
+        for (window_log, most) in [(20, 19 << 20), (23, 30 << 20), (27, 16 << 20)] {
+            let mut context = zstd_safe::CCtx::create();
+            for parameter in [CParameter::WindowLog(window_log), CParameter::ContentSizeFlag(false)] {
+                context.set_parameter(parameter).unwrap();
+            }
+            let mut frame = Vec::with_capacity(1 << 20);
+            context.compress2(&mut frame, &content).unwrap();
+            assert!(content.len() > UNTRIED + frame.len() * ZSTD_RATIO);
+            let mut body = Body::new(&[], 0);
+            body.claimed = content.len();
+            let taken =
+                measure(|| unpack_zstd(&mut None, &frame, content.len(), &mut body).unwrap()).bytes_max;
+            assert!(body.bytes[..body.end] == content, "{window_log}");
+            assert!(taken < most, "{window_log}: {taken}");
+        }
     }
 }

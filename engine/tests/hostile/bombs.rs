@@ -190,8 +190,8 @@ mod tables {
     use std::sync::Arc;
 
     use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-    use arrow_ipc::CompressionType;
     use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+    use arrow_ipc::{CompressionType, root_as_message};
     use twox_hash::XxHash32;
 
     use super::*;
@@ -260,6 +260,32 @@ mod tables {
             let (result, taken) = read(bomb, Limits::default());
             assert_eq!(result.unwrap_err().kind(), ErrorKind::InvalidTable, "{compression:?}");
             assert!(taken <= MOST, "{compression:?}: {taken} bytes for {len}");
+        }
+    }
+
+    #[test]
+    fn compressed_buffers_that_share_their_bytes() {
+        for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+            let column = || Arc::new(Int64Array::from(vec![0; 2000])) as ArrayRef;
+            let batch = RecordBatch::try_from_iter([("a", column()), ("b", column())]).unwrap();
+            let options = IpcWriteOptions::default().try_with_compression(Some(compression)).unwrap();
+            let mut writer = StreamWriter::try_new_with_options(vec![], &batch.schema(), options).unwrap();
+            writer.write(&batch).unwrap();
+            let mut stream = writer.into_inner().unwrap();
+            assert_eq!(read(stream.clone(), Limits::default()).0.unwrap(), 1);
+
+            // The record batch comes second; its last buffer holds the values of the last column.
+            let word = |at: usize| u32::from_le_bytes(stream[at..at + 4].try_into().unwrap()) as usize;
+            let header = 8 + word(4) + 8;
+            let message = root_as_message(&stream[header..header + word(header - 4)]).unwrap();
+            let last = message.header_as_record_batch().unwrap().buffers().unwrap().get(3);
+            let at = std::ptr::from_ref(last).cast::<u8>() as usize - stream.as_ptr() as usize;
+            // All of the body, as each of a thousand columns might.
+            let [from, len] = [0, message.bodyLength()].map(i64::to_le_bytes);
+            stream[at..at + 16].copy_from_slice(&[from, len].concat());
+            let (result, taken) = read(stream, Limits::default());
+            assert_eq!(result.unwrap_err().explanation(), "the buffers of a compressed batch overlap");
+            assert!(taken < 64 << 10, "{taken}");
         }
     }
 

@@ -1,9 +1,14 @@
 //! Messages that are whole in themselves, put together in ways that the format does not allow.
 
-use arrow_ipc::{MessageHeader, root_as_footer, root_as_message};
+use arrow_array::Int32Array;
+use arrow_ipc::{
+    KeyValue, KeyValueArgs, Message, MessageArgs, MessageHeader, MetadataVersion, RecordBatch,
+    RecordBatchArgs, root_as_footer, root_as_message,
+};
+use flatbuffers::FlatBufferBuilder;
 use natsbridge::{Error, ErrorKind};
 
-use super::columns::small;
+use super::columns::{batch, column, small};
 use super::fixtures::fixture;
 use super::hostile::{attack, file_of};
 use super::{read, stream_of};
@@ -148,4 +153,42 @@ fn a_file_cannot_replace_a_dictionary() {
     assert_eq!(file[is_delta], 1);
     file[is_delta] = 0;
     assert!(refused(&file).explanation().starts_with("a dictionary is sent twice"));
+}
+
+#[test]
+fn a_body_that_is_compressed_as_arrow_0_17_did_it_is_refused() {
+    let stream = stream_of(&[batch([("n", column(Int32Array::from(vec![1, 2, 3])))])]);
+    let [schema, old] = messages(&stream)[..] else { panic!("a schema and a batch") };
+    let metadata_end = 8 + number(old, 4);
+    let message = root_as_message(&old[8..metadata_end]).unwrap();
+    let record = message.header_as_record_batch().unwrap();
+
+    let mut builder = FlatBufferBuilder::new();
+    let nodes: Vec<_> = record.nodes().unwrap().iter().copied().collect();
+    let buffers: Vec<_> = record.buffers().unwrap().iter().copied().collect();
+    let nodes = Some(builder.create_vector(&nodes));
+    let buffers = Some(builder.create_vector(&buffers));
+    let args = RecordBatchArgs { length: record.length(), nodes, buffers, ..Default::default() };
+    let record = RecordBatch::create(&mut builder, &args).as_union_value();
+    let (key, value) = ("ARROW:experimental_compression", "LZ4");
+    let (key, value) = (Some(builder.create_string(key)), Some(builder.create_string(value)));
+    let pair = KeyValue::create(&mut builder, &KeyValueArgs { key, value });
+    let args = MessageArgs {
+        version: MetadataVersion::V4,
+        header_type: MessageHeader::RecordBatch,
+        header: Some(record),
+        bodyLength: message.bodyLength(),
+        custom_metadata: Some(builder.create_vector(&[pair])),
+    };
+    let message = Message::create(&mut builder, &args);
+    builder.finish(message, None);
+    let mut header = builder.finished_data().to_vec();
+    header.resize(header.len().next_multiple_of(8), 0);
+    let prefix = [&[0xFF; 4][..], &(header.len() as u32).to_le_bytes()].concat();
+
+    // Without looking there, the length in front of the packed bytes would be read as the first number.
+    let told = [schema, &prefix, &header, &old[metadata_end..], END].concat();
+    let error = refused(&told);
+    assert_eq!(error.explanation(), "a body that is compressed as Arrow 0.17 did it");
+    assert_eq!(error.offset(), Some(schema.len() as u64));
 }

@@ -190,6 +190,11 @@ fn body_len(message: Message<'_>, at: usize) -> Result<u64> {
 fn verified_message(metadata: &[u8], at: usize) -> Result<Message<'_>> {
     let message =
         root_as_message_with_opts(&options(metadata.len()), metadata).map_err(|err| unverified(&err, at))?;
+    // Arrow 0.17 said it here that a body is compressed; whoever does not look takes it for a plain one.
+    let mut pairs = message.custom_metadata().into_iter().flatten();
+    if pairs.any(|pair| pair.key() == Some("ARROW:experimental_compression")) {
+        return Err(invalid(at, "a body that is compressed as Arrow 0.17 did it"));
+    }
     match message.version() {
         MetadataVersion::V4 | MetadataVersion::V5 => Ok(message),
         other => {

@@ -49,6 +49,7 @@ pub(super) fn check<'t>(
         buffers: buffers.iter(),
         view_counts: batch.variadicBufferCounts().into_iter().flatten(),
         codec,
+        packed_left: values.body.len(),
         values,
         budget,
     };
@@ -68,6 +69,9 @@ struct Cursor<'a, N, B, V> {
     buffers: B,
     view_counts: V,
     codec: Option<CompressionType>,
+    /// Bytes of a compressed body that no buffer has had. Unpacking takes time even where nothing comes out, so nobody may
+    /// have the same bytes unpacked again and again.
+    packed_left: usize,
     values: &'a Values<'a>,
     budget: &'a mut Budget,
 }
@@ -152,8 +156,11 @@ where
                     self.buffers([any])?;
                 }
                 self.buffers([values(1)])?;
-                // The decoder copies any other buffer that is misaligned, and panics at this one.
-                if *mode == UnionMode::Dense && !self.buffer(values(4))?.is_multiple_of(4) {
+                // The decoder copies any other buffer that is misaligned, and panics at this one. What is unpacked is aligned.
+                if *mode == UnionMode::Dense
+                    && !self.buffer(values(4))?.is_multiple_of(4)
+                    && self.codec.is_none()
+                {
                     return Err(invalid(self.values.at, "the offsets of a union are not aligned"));
                 }
                 for (_, field) in fields.iter() {
@@ -201,7 +208,11 @@ where
 
         let start = body.start + from;
         let held = match self.codec {
-            Some(codec) => unpacked_len(bytes, codec, start)?,
+            Some(codec) => {
+                let overlap = || invalid(start, "the buffers of a compressed batch overlap");
+                self.packed_left = self.packed_left.checked_sub(len).ok_or_else(overlap)?;
+                unpacked_len(bytes, codec, start)?
+            }
             None => len as u64,
         };
         self.budget.charge(held, start)?;

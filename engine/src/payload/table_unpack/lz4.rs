@@ -42,7 +42,8 @@ pub(super) fn unpack(frame: &[u8], claimed: usize, body: &mut Body) -> Result<()
         body.end += added;
     }
     let content = &body.bytes[start..body.end];
-    if header.content_len.is_some_and(|len| len != content.len() as u64) {
+    // 0 stands for a length that was not known.
+    if header.content_len.is_some_and(|len| len != 0 && len != content.len() as u64) {
         return Err("an LZ4 frame has another length than its header says");
     }
     if header.flags & CONTENT_CHECKSUM != 0 && take(&mut input)? != checksum(content) {
@@ -241,6 +242,16 @@ mod tests {
             assert_eq!(with(0x60, sizes), Err("an LZ4 frame with blocks of an unknown size"));
         }
         assert_eq!(with(0x61, 0x40), Err("an LZ4 frame that needs a dictionary"));
+
+        let info = FrameInfo::new().content_size(Some(13));
+        let mut writer = FrameEncoder::with_frame_info(info, vec![]);
+        writer.write_all(b"1234567890123").unwrap();
+        let mut frame = writer.finish().unwrap();
+        for (len, read) in [(13_u64, true), (12, false), (0, true)] {
+            frame[6..14].copy_from_slice(&len.to_le_bytes());
+            frame[14] = checksum(&frame[4..14])[1];
+            assert_eq!(ours(&frame, 13).is_ok(), read, "{len}");
+        }
         assert_eq!(ours(b"", 13), Err(CUT));
         assert_eq!(ours(b"\x02\x21\x4C\x18rest", 13), Err("not an LZ4 frame"));
     }
