@@ -92,7 +92,9 @@ pub struct Limits {
     /// small compressed body can claim any size.
     ///
     /// Buffers that are not compressed share the payload's bytes and take no further memory, but count. A compressed batch
-    /// takes memory as it unpacks, in steps: for a moment up to three times what has come out, and for ZSTD a window of 8 MiB.
+    /// takes 4 MiB and its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it
+    /// takes memory as it unpacks, for a moment up to three times what has come out, and for ZSTD a window of 8 MiB. Only
+    /// ZSTD with windows above 8 MiB, as levels from 20 on have, is believed whatever it claims within this limit.
     pub table_len: u64,
     /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
     ///

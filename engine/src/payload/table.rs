@@ -122,8 +122,8 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 ///
 /// # Cost
 /// Arrays share `data` (and keep it alive) where it is aligned to 8 bytes; a message body that is not is copied once.
-/// Compressed buffers are unpacked into memory of their own, one piece for each batch, which grows with what comes out of
-/// them and not with what they claim. All values are read once, to validate them.
+/// Compressed buffers are unpacked into memory of their own, one piece for each batch, that grows as they unpack: what they
+/// claim is believed up to a bound that [`Limits::table_len`] gives. All values are read once, to validate them.
 pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
     let Inspected { schema, dictionaries, parts } = table_guard::inspect(data, limits)?;
     let shared = Buffer::from(data.clone());

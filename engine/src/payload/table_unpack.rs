@@ -2,7 +2,7 @@
 //!
 //! Arrow takes memory for what a buffer claims before a byte of it has come out, and for LZ4 up to 16 MiB more, because a
 //! frame may declare large blocks. Here all buffers of a batch are unpacked into one body, which is where their values
-//! stay, and it grows with what comes out.
+//! stay. A claim is believed as long as it is small or in proportion; beyond that the body grows with what comes out.
 
 mod lz4;
 
@@ -56,7 +56,8 @@ pub(super) fn unpack(part: &Part<'_>, data: &[u8]) -> Result<Option<Unpacked>> {
         let bytes = &data[at..at + place.length() as usize];
         buffers.push((at, Packed::new(bytes).map_err(|what| invalid(at, what))?));
     }
-    let mut body = Body::new(&buffers, part.body.len());
+    let believed = if codec == CompressionType::LZ4_FRAME { 1 } else { ZSTD_RATIO };
+    let mut body = Body::new(&buffers, part.body.len().saturating_mul(believed));
     let mut zstd = None;
     let mut unpacked = Vec::with_capacity(buffers.len());
     for (at, buffer) in buffers {
@@ -131,10 +132,11 @@ struct Body {
 }
 
 impl Body {
-    fn new(buffers: &[(usize, Packed<'_>)], packed_len: usize) -> Self {
+    /// Of what the buffers claim, `believed` and a little more is taken at once.
+    fn new(buffers: &[(usize, Packed<'_>)], believed: usize) -> Self {
         let places = buffers.iter().map(|(_, buffer)| buffer.len().saturating_add(ALIGNMENT));
         let claimed = places.fold(0, usize::saturating_add);
-        Self { bytes: Vec::with_capacity(claimed.min(packed_len.saturating_add(UNTRIED))), end: 0, claimed }
+        Self { bytes: Vec::with_capacity(claimed.min(believed.saturating_add(UNTRIED))), end: 0, claimed }
     }
 
     /// Where the next buffer starts.
@@ -260,9 +262,9 @@ fn message(
 
 /// That of Arrow's widest numbers.
 const ALIGNMENT: usize = 16;
-/// Bytes that are taken on a buffer's word alone, beside as many as it has (chosen: a column of half a million numbers).
+/// Bytes that are taken on a claim alone, beside as many as are packed (chosen: a column of half a million numbers).
 const UNTRIED: usize = 4 << 20;
-/// What ordinary columns claim at most, as a multiple of their bytes (chosen).
+/// What is believed of ZSTD beside that, as a multiple of its bytes (chosen): ordinary columns claim no more.
 const ZSTD_RATIO: usize = 16;
 /// 8 MiB, which is what ZSTD's ordinary levels use at most.
 const ZSTD_WINDOW_LOG: u32 = 23;

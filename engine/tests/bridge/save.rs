@@ -425,18 +425,18 @@ async fn links_of_a_wide_allowance_go_only_where_it_reaches() {
     assert_eq!(server.requests(), 1);
 }
 
-/// The test that a receiver which can be killed runs in, in another process of this program.
-const RECEIVER: &str = "save::a_receiver_that_is_killed";
-/// What makes it one: the broker, the link and where to save it, a line each.
+/// The next test, which starts its receivers as processes of this program that run it too.
+const RECEIVER: &str = "save::a_receiver_that_is_killed_leaves_no_half_file_under_the_name";
+/// What makes it a receiver: the broker, the link and where to save it, a line each.
 const RECEIVER_TASK: &str = "NATSBRIDGE_TEST_RECEIVER";
 
-/// Nothing, unless the next test has started it.
-#[tokio::test]
-async fn a_receiver_that_is_killed() {
-    let Ok(task) = std::env::var(RECEIVER_TASK) else { return };
+/// What such a process does.
+fn receive(task: &str) {
     let [nats, url, path] = task.lines().collect::<Vec<_>>().try_into().unwrap();
-    let bridge = builder().http_timeouts(HttpTimeouts::default()).connect(nats).await.unwrap();
-    message(&bridge, url, &noise(7, 4_000_000)).payload("f").unwrap().save(path).await.unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let bridge = builder().http_timeouts(HttpTimeouts::default()).connect(nats).await.unwrap();
+        message(&bridge, url, &noise(7, 4_000_000)).payload("f").unwrap().save(path).await.unwrap();
+    });
 }
 
 fn receiver_process(nats: &NatsServer, url: &str, path: &Path) -> Child {
@@ -486,6 +486,9 @@ fn accept(listener: &TcpListener, child: &mut Child) -> std::net::TcpStream {
 
 #[test]
 fn a_receiver_that_is_killed_leaves_no_half_file_under_the_name() {
+    if let Ok(task) = std::env::var(RECEIVER_TASK) {
+        return receive(&task);
+    }
     let nats = NatsServer::start();
     let body = noise(7, 4_000_000);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
