@@ -91,7 +91,9 @@ pub struct Limits {
     /// Bytes that the buffers of one table hold after decompression, dictionaries included. Default 1 GiB (chosen): a
     /// small compressed body can claim any size.
     ///
-    /// Buffers that are not compressed share the payload's bytes and take no further memory, but count. A compressed batch
+    /// Texts of view columns that share bytes count each by its length: they take no more memory, but time to validate.
+    /// Buffers that are not compressed share the payload's bytes and take further memory only where they are not aligned,
+    /// as much as they have bytes; but all count. A compressed batch
     /// takes 4 MiB and its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it
     /// takes memory as it unpacks, for a moment up to three times what has come out, and for ZSTD a window of 8 MiB. Only
     /// ZSTD with windows above 8 MiB, as levels from 20 on have, is believed whatever it claims within this limit.
@@ -104,8 +106,8 @@ pub struct Limits {
     ///
     /// Each takes about 500 bytes in the schema.
     pub table_columns: usize,
-    /// Columns times record batches of one table, and its buffers, nested columns and dictionaries included. Default
-    /// 4,194,304 (chosen).
+    /// Columns times record batches of one table, and its buffers, nested columns and dictionaries included; a nested
+    /// column counts once for each column that it is part of, and once more. Default 4,194,304 (chosen).
     ///
     /// Each takes up to 250 bytes beside its values, and a stream spends 16 on announcing it.
     pub table_buffers: u64,

@@ -16,6 +16,8 @@ mod malformed;
 mod property;
 #[path = "table/round_trip.rs"]
 mod round_trip;
+#[path = "table/shared.rs"]
+mod shared;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;

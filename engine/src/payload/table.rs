@@ -12,7 +12,7 @@ use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::{Bytes, BytesMut};
 
-use super::table_guard::{self, Dictionaries, Header, Inspected, Part};
+use super::table_guard::{self, Budget, Dictionaries, Header, Inspected, Part};
 use super::table_unpack;
 use crate::{Error, ErrorKind, Limits, Result};
 
@@ -108,13 +108,15 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 /// is not a whole day, are handed over as they are.
 ///
 /// Limits: the bytes of all buffers after decompression together are bounded by [`Limits::table_len`], default 1 GiB,
-/// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each.
+/// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each, and texts
+/// of a view column that share bytes each with its length.
 /// [`Limits::table_rows`], [`Limits::table_columns`] and [`Limits::table_buffers`] bound the shape, and columns nest at
 /// most 64 deep.
 ///
 /// # Errors
 /// [`ErrorKind::LimitExceeded`] for the limits above, otherwise [`ErrorKind::InvalidTable`]: empty or truncated
-/// input, big-endian data, tensors, anything that does not fit together. [`Error::offset`] is the start of the
+/// input, big-endian data, tensors, buffers that overlap, deltas for dictionaries of nested values, anything that does not
+/// fit together. [`Error::offset`] is the start of the
 /// message or buffer at fault; what cannot be known more closely has the start of the message.
 ///
 /// A panic inside Arrow, of which the checks before decoding are meant to leave none, becomes [`ErrorKind::Bug`]: please
@@ -125,25 +127,26 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 /// Compressed buffers are unpacked into memory of their own, one piece for each batch, that grows as they unpack: what they
 /// claim is believed up to a bound that [`Limits::table_len`] gives. All values are read once, to validate them.
 pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
-    let Inspected { schema, dictionaries, parts } = table_guard::inspect(data, limits)?;
+    let inspected = caught(0, || table_guard::inspect(data, limits))?;
+    let Inspected { schema, dictionaries, parts, mut budget } = inspected;
     let shared = Buffer::from(data.clone());
     let mut values = HashMap::new();
     let mut batches = Vec::new();
     for part in parts {
-        // Nothing that the closure changes is looked at after a panic.
-        let batch = panic::catch_unwind(AssertUnwindSafe(|| {
-            decode_part(&part, &shared, &schema, &dictionaries, &mut values)
-        }));
-        match batch {
-            Ok(batch) => batches.extend(batch?),
-            Err(_) => {
-                let what =
-                    "Arrow's decoder cannot handle this table, and the checks before it let it through";
-                return Err(Error::new(ErrorKind::Bug, what).at(part.at as u64));
-            }
-        }
+        let batch = caught(part.at, || {
+            decode_part(&part, &shared, &schema, &dictionaries, &mut values, &mut budget)
+        })?;
+        batches.extend(batch);
     }
     Ok(Table { schema, batches })
+}
+
+/// Makes an error of a panic in `work`, of whose mutable state nothing may be used after an error.
+fn caught<T>(at: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        let what = "Arrow's decoder cannot handle this table, and the checks before it let it through";
+        Err(Error::new(ErrorKind::Bug, what).at(at as u64))
+    })
 }
 
 /// Reads a batch into arrays; one of a dictionary is added to `values`.
@@ -153,12 +156,14 @@ fn decode_part(
     schema: &SchemaRef,
     dictionaries: &Dictionaries,
     values: &mut HashMap<i64, ArrayRef>,
+    budget: &mut Budget,
 ) -> Result<Option<RecordBatch>> {
     let unpacked = table_unpack::unpack(part, data)?;
     let (header, body) = match &unpacked {
         Some(unpacked) => (unpacked.header()?, unpacked.body.clone()),
         None => (part.header, data.slice_with_length(part.body.start, part.body.len())),
     };
+    part.charge_views(header, &body, budget)?;
     // Types that want 16 bytes are rare: the decoder copies their buffers where 8 are not enough.
     let body = if body.as_ptr().align_offset(8) == 0 { body } else { Buffer::from_slice_ref(&body) };
     let decoded = match header {
@@ -219,3 +224,15 @@ impl Pieces {
 
 /// Buffers below this are copied: sharing costs an allocation and a longer list (chosen: one memory page).
 const SHARED_LEN: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_bug_with_its_place() {
+        let error = caught(7, || -> Result<()> { panic!("of Arrow's") }).unwrap_err();
+        assert_eq!((error.kind(), error.offset()), (ErrorKind::Bug, Some(7)));
+        assert_eq!(caught(7, || Ok(1)).unwrap(), 1);
+    }
+}

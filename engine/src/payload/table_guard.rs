@@ -23,6 +23,7 @@ pub(super) struct Inspected<'a> {
     pub(super) schema: SchemaRef,
     pub(super) dictionaries: Dictionaries,
     pub(super) parts: Vec<Part<'a>>,
+    pub(super) budget: Budget,
 }
 
 /// One dictionary or record batch.
@@ -33,6 +34,17 @@ pub(super) struct Part<'a> {
     pub(super) at: usize,
     /// `body.end <= input.len()`, and every buffer of the header lies inside.
     pub(super) body: Range<usize>,
+    views: Vec<Views>,
+}
+
+/// A column of views into buffers behind them. Any number of rows may look at the same bytes, and the decoder validates them
+/// for each.
+struct Views {
+    /// Which buffer of the batch holds the views.
+    buffer: usize,
+    rows: usize,
+    /// Bytes of the buffers that they look into.
+    own: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -66,23 +78,22 @@ pub(super) fn inspect<'a>(data: &'a [u8], limits: &Limits) -> Result<Inspected<'
         let Frame { at, message, body } = frame;
         let version = message.version();
         let values = layout::Values { data, body: body.clone(), version, at };
-        let header = if let Some(batch) = message.header_as_record_batch() {
+        let (header, views) = if let Some(batch) = message.header_as_record_batch() {
             let types = schema.fields().iter().map(|field| field.data_type());
-            let rows = layout::check(batch, types, &values, &mut budget)?;
+            let (rows, views) = layout::check(batch, types, &values, &mut budget)?;
             budget.count_rows(rows, at)?;
-            Header::Batch(batch)
+            (Header::Batch(batch), views)
         } else if let Some(batch) = message.header_as_dictionary_batch() {
             let known = dictionaries.get_mut(&batch.id());
             let known =
                 known.ok_or_else(|| invalid(at, "a dictionary has an id that the schema does not use"))?;
-            known.take(batch, &values, layout.replaceable, &mut budget)?;
-            Header::Dictionary(batch)
+            (Header::Dictionary(batch), known.take(batch, &values, layout.replaceable, &mut budget)?)
         } else {
             return Err(invalid(at, "a message that is neither a record batch nor a dictionary"));
         };
-        parts.push(Part { header, version, at, body });
+        parts.push(Part { header, version, at, body, views });
     }
-    Ok(Inspected { schema, dictionaries, parts })
+    Ok(Inspected { schema, dictionaries, parts, budget })
 }
 
 impl Dictionary {
@@ -92,11 +103,11 @@ impl Dictionary {
         values: &layout::Values<'_>,
         replaceable: bool,
         budget: &mut Budget,
-    ) -> Result<()> {
+    ) -> Result<Vec<Views>> {
         let at = values.at;
         let data = batch.data().ok_or_else(|| invalid(at, "a dictionary without values"))?;
         let before = budget.used;
-        layout::check(data, std::iter::once(&self.value_type), values, budget)?;
+        let (_, views) = layout::check(data, std::iter::once(&self.value_type), values, budget)?;
         let added = budget.used - before;
         self.held = Some(match (self.held, batch.isDelta()) {
             (None, true) => return Err(invalid(at, "a delta for a dictionary that was not sent")),
@@ -104,19 +115,53 @@ impl Dictionary {
                 return Err(invalid(at, "a dictionary is sent twice, which the file format does not allow"));
             }
             (_, false) => added,
+            // What joining them takes is known of flat values only: shared ones would be copied for each that shares them.
+            (Some(_), true) if !is_flat(&self.value_type) => {
+                return Err(invalid(at, "a delta for a dictionary of nested values"));
+            }
             // The decoder joins both into a new array, and batches so far keep the old one alive.
             (Some(held), true) => {
                 budget.charge(held.saturating_add(added), at)?;
                 held.saturating_add(added)
             }
         });
+        Ok(views)
+    }
+}
+
+impl Part<'_> {
+    /// Charges what views share: each value counts with its length, however few bytes there are of it.
+    ///
+    /// `header` and `body` are the part's own, or what they were unpacked into.
+    pub(super) fn charge_views(&self, header: Header<'_>, body: &[u8], budget: &mut Budget) -> Result<()> {
+        let batch = match header {
+            Header::Batch(batch) => Some(batch),
+            Header::Dictionary(dictionary) => dictionary.data(),
+        };
+        let places = batch.and_then(|batch| batch.buffers());
+        for column in &self.views {
+            let views = places
+                .filter(|places| column.buffer < places.len())
+                .and_then(|places| body.get(places.get(column.buffer).offset() as usize..))
+                .and_then(|bytes| bytes.get(..column.rows * 16));
+            // It was there when the layout was checked.
+            let views = views.ok_or_else(|| Error::new(ErrorKind::Bug, "a column of views got lost"))?;
+            let lens =
+                views.as_chunks::<16>().0.iter().map(|[a, b, c, d, ..]| u32::from_le_bytes([*a, *b, *c, *d]));
+            let shared: u64 = lens.filter(|len| *len > INLINE_VIEW_LEN).map(u64::from).sum();
+            budget.charge(shared.saturating_sub(column.own), self.at)?;
+        }
         Ok(())
     }
 }
 
+fn is_flat(data_type: &DataType) -> bool {
+    !data_type.is_nested() && !matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
+}
+
 /// What decoding may hold or allocate, all batches and dictionaries together.
-struct Budget {
-    /// Bytes of buffers.
+pub(super) struct Budget {
+    /// Bytes of buffers, and of values that share them.
     used: u64,
     rows: u64,
     /// Columns and buffers: each takes some memory beside its values, even without any.
@@ -139,10 +184,10 @@ impl Budget {
         add(&mut self.rows, rows, self.limits.table_rows, what, at)
     }
 
-    fn count_part(&mut self, at: usize) -> Result<()> {
+    fn count_parts(&mut self, count: u64, at: usize) -> Result<()> {
         let what =
             "the table has more columns and buffers in its batches than `Limits::table_buffers` allows";
-        add(&mut self.parts, 1, self.limits.table_buffers, what, at)
+        add(&mut self.parts, count, self.limits.table_buffers, what, at)
     }
 }
 
@@ -161,3 +206,6 @@ pub(super) fn invalid(at: usize, what: impl Into<std::borrow::Cow<'static, str>>
 fn exceeded(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::LimitExceeded, what).at(at as u64)
 }
+
+/// Up to so many bytes stand in a view itself.
+const INLINE_VIEW_LEN: u32 = 12;

@@ -189,9 +189,12 @@ fn keys_that_repeat_or_collide() {
 mod tables {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+    use arrow_array::builder::StringViewBuilder;
+    use arrow_array::types::Int8Type;
+    use arrow_array::{ArrayRef, DictionaryArray, Int8Array, Int64Array, RecordBatch, StructArray};
     use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
     use arrow_ipc::{CompressionType, root_as_message};
+    use arrow_schema::{DataType, Field, Schema};
     use twox_hash::XxHash32;
 
     use super::*;
@@ -240,6 +243,12 @@ mod tables {
         for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
             let bomb = zeros(16 << 20, Some(compression)); // 128 MiB of zeros
             assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+            // The batch eight times is more than 1 GiB, for the rows count as well.
+            let word = |at: usize| u32::from_le_bytes(bomb[at..at + 4].try_into().unwrap()) as usize;
+            let (schema, batch) = bomb.split_at(8 + word(4));
+            let (batch, end) = batch.split_at(batch.len() - 8);
+            let more = [schema, &batch.repeat(8), end].concat();
+            refused("more than 1 GiB", message("", &direct("table", &more)), ErrorKind::LimitExceeded);
             let (result, taken) = read(bomb.clone(), Limits::default().table_len(64 << 20));
             assert_eq!(result.unwrap_err().kind(), ErrorKind::LimitExceeded);
             assert!(taken < 1 << 20, "{taken}");
@@ -264,11 +273,11 @@ mod tables {
     }
 
     #[test]
-    fn compressed_buffers_that_share_their_bytes() {
-        for compression in [CompressionType::LZ4_FRAME, CompressionType::ZSTD] {
+    fn buffers_that_share_their_bytes() {
+        for compression in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
             let column = || Arc::new(Int64Array::from(vec![0; 2000])) as ArrayRef;
             let batch = RecordBatch::try_from_iter([("a", column()), ("b", column())]).unwrap();
-            let options = IpcWriteOptions::default().try_with_compression(Some(compression)).unwrap();
+            let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
             let mut writer = StreamWriter::try_new_with_options(vec![], &batch.schema(), options).unwrap();
             writer.write(&batch).unwrap();
             let mut stream = writer.into_inner().unwrap();
@@ -284,8 +293,59 @@ mod tables {
             let [from, len] = [0, message.bodyLength()].map(i64::to_le_bytes);
             stream[at..at + 16].copy_from_slice(&[from, len].concat());
             let (result, taken) = read(stream, Limits::default());
-            assert_eq!(result.unwrap_err().explanation(), "the buffers of a compressed batch overlap");
+            assert_eq!(result.unwrap_err().explanation(), "the buffers of a batch overlap");
             assert!(taken < 64 << 10, "{taken}");
+        }
+    }
+
+    #[test]
+    fn columns_that_nest() {
+        // The decoder validates a column as often as it is part of another: six million times in 5 MB.
+        let columns: Vec<_> = (0..10_000).map(|n| Field::new(n.to_string(), DataType::Int32, true)).collect();
+        let pairs = Field::new("p", DataType::Struct(columns.into()), true);
+        let nested = (0..62).fold(pairs, |field, _| Field::new("l", DataType::List(Arc::new(field)), true));
+        let schema = Arc::new(Schema::new(vec![nested]));
+        let batch = RecordBatch::new_empty(Arc::clone(&schema));
+        let stream = natsbridge::payload::table::encode(&schema, &vec![batch; 10]).unwrap().concat();
+        refused("columns", message("", &direct("table", &stream)), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn a_wide_dictionary_for_many_batches() {
+        // The decoder takes the dictionary apart for each of them: twenty million columns in 1 MB.
+        let one = Arc::new(Int64Array::from(vec![1])) as ArrayRef;
+        let columns =
+            (0..8000).map(|n| (Arc::new(Field::new(n.to_string(), DataType::Int64, true)), Arc::clone(&one)));
+        let values = Arc::new(StructArray::from(columns.collect::<Vec<_>>()));
+        let rows = DictionaryArray::<Int8Type>::new(Int8Array::from(vec![0]), values);
+        let batch = RecordBatch::try_from_iter([("d", Arc::new(rows) as ArrayRef)]).unwrap();
+        let written = |count: usize| {
+            let mut writer = StreamWriter::try_new(vec![], &batch.schema()).unwrap();
+            (0..count).for_each(|_| writer.write(&batch).unwrap());
+            writer.into_inner().unwrap()
+        };
+        let (one, two) = (written(1), written(2));
+        let (all, end) = one.split_at(one.len() - 8);
+        let batch = &all[all.len() - (two.len() - one.len())..];
+        let many = [all, &batch.repeat(2500), end].concat();
+        assert!(many.len() < 2 << 20, "{}", many.len());
+        let table = direct("table", &many);
+        refused("dictionary", message("", &table), ErrorKind::LimitExceeded);
+    }
+
+    #[test]
+    fn views_that_share_their_text() {
+        // 24,000 times 390,000 bytes to validate, in a message of 1 MiB.
+        let mut views = StringViewBuilder::new().with_deduplicate_strings();
+        let text = "é".repeat(195_000);
+        (0..24_000).for_each(|_| views.append_value(&text));
+        let batch = RecordBatch::try_from_iter([("text", Arc::new(views.finish()) as ArrayRef)]).unwrap();
+        for compression in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
+            let options = IpcWriteOptions::default().try_with_compression(compression).unwrap();
+            let mut writer = StreamWriter::try_new_with_options(vec![], &batch.schema(), options).unwrap();
+            writer.write(&batch).unwrap();
+            let table = direct("table", &writer.into_inner().unwrap());
+            refused(&format!("views, {compression:?}"), message("", &table), ErrorKind::LimitExceeded);
         }
     }
 

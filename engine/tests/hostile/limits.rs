@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use allocation_counter::measure;
-use arrow_array::{Array, ArrayRef, Int32Array, NullArray, RecordBatch, StructArray};
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, Int32Array, ListArray, NullArray, RecordBatch, StructArray};
 use arrow_schema::{DataType, Field, Schema};
 use natsbridge::payload::table::{decode, encode};
 use natsbridge::{Envelope, ErrorKind, Limits, MAX_DEPTH, Result};
@@ -299,5 +300,10 @@ fn table_buffers() {
     let two = vec![batch(vec![("a", numbers(2)), ("b", numbers(2))]); 3];
     assert_eq!(table(&two, Limits::default().table_buffers(18)).unwrap().batches().len(), 3);
     exceeded(table(&two, Limits::default().table_buffers(17)), 17);
+    // One that is part of another counts twice.
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([Some([Some(1)])]);
+    let lists = vec![batch(vec![("list", Arc::new(lists) as _)]); 3];
+    assert_eq!(table(&lists, Limits::default().table_buffers(21)).unwrap().batches().len(), 3);
+    exceeded(table(&lists, Limits::default().table_buffers(20)), 20);
     assert_eq!(two[0].column(0).len(), 2);
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion, RecordBatch};
 use arrow_schema::{DataType, UnionMode};
 
-use super::{Budget, invalid};
+use super::{Budget, Views, invalid};
 use crate::Result;
 use crate::payload::table_unpack::Packed;
 
@@ -20,13 +20,13 @@ pub(super) struct Values<'a> {
 }
 
 /// Checks a batch of the given columns, charges every byte that its buffers hold once decompressed, and returns its number
-/// of rows.
+/// of rows and its columns of views.
 pub(super) fn check<'t>(
     batch: RecordBatch<'_>,
     types: impl Iterator<Item = &'t DataType>,
     values: &Values<'_>,
     budget: &mut Budget,
-) -> Result<u64> {
+) -> Result<(u64, Vec<Views>)> {
     let at = values.at;
     let rows =
         u64::try_from(batch.length()).map_err(|_| invalid(at, "a batch has a negative number of rows"))?;
@@ -49,7 +49,10 @@ pub(super) fn check<'t>(
         buffers: buffers.iter(),
         view_counts: batch.variadicBufferCounts().into_iter().flatten(),
         codec,
-        packed_left: values.body.len(),
+        depth: 0,
+        taken: 0,
+        body_left: values.body.len(),
+        views: Vec::new(),
         values,
         budget,
     };
@@ -60,7 +63,7 @@ pub(super) fn check<'t>(
     {
         return Err(invalid(at, "a batch has more columns or buffers than its schema"));
     }
-    Ok(rows)
+    Ok((rows, cursor.views))
 }
 
 /// Takes a batch's lists apart in the order in which the columns use them.
@@ -69,9 +72,13 @@ struct Cursor<'a, N, B, V> {
     buffers: B,
     view_counts: V,
     codec: Option<CompressionType>,
-    /// Bytes of a compressed body that no buffer has had. Unpacking takes time even where nothing comes out, so nobody may
-    /// have the same bytes unpacked again and again.
-    packed_left: usize,
+    /// Of the column that is looked at; 1 for one of the table itself.
+    depth: u64,
+    /// Buffers so far.
+    taken: usize,
+    /// Bytes of the body that no buffer has had: nobody may have the same ones unpacked, copied or validated again and again.
+    body_left: usize,
+    views: Vec<Views>,
     values: &'a Values<'a>,
     budget: &'a mut Budget,
 }
@@ -84,6 +91,7 @@ where
 {
     /// Checks one column with all below it, and returns its number of rows.
     fn column(&mut self, data_type: &DataType) -> Result<u64> {
+        self.depth += 1;
         let (rows, nulls) = self.node()?;
         let validity = Need::at_least(if nulls > 0 { rows.div_ceil(8) } else { 0 });
         let values = |width| Need::at_least(rows.saturating_mul(width));
@@ -100,6 +108,8 @@ where
             DataType::LargeUtf8 | DataType::LargeBinary => self.buffers([validity, offsets(8), any])?,
             DataType::Utf8View | DataType::BinaryView => {
                 self.buffers([validity, numbers(16)])?;
+                let buffer = self.taken - 1;
+                let before = self.budget.used;
                 let missing = || invalid(self.values.at, "a batch does not say how many buffers a view has");
                 let count = self.view_counts.next().ok_or_else(missing)?;
                 let negative = |_| invalid(self.values.at, "a view has a negative number of buffers");
@@ -107,6 +117,8 @@ where
                 for _ in 0..u64::try_from(count).map_err(negative)? {
                     self.buffers([any])?;
                 }
+                // The rows' 16 bytes each are there.
+                self.views.push(Views { buffer, rows: rows as usize, own: self.budget.used - before });
             }
             DataType::FixedSizeBinary(width) => {
                 self.no_bytes(rows)?;
@@ -150,7 +162,12 @@ where
                 self.buffers([any, Need { len: runs.saturating_mul(width), unit: width }])?;
                 self.column(run_values.data_type())?;
             }
-            DataType::Dictionary(keys, _) => self.buffers([validity, numbers(width(keys))])?,
+            DataType::Dictionary(keys, values) => {
+                self.buffers([validity, numbers(width(keys))])?;
+                // The decoder takes the values apart again for each batch.
+                let columns = self.depth.saturating_mul(columns_of(values));
+                self.budget.count_parts(columns, self.values.at)?;
+            }
             DataType::Union(fields, mode) => {
                 if self.values.version < MetadataVersion::V5 {
                     self.buffers([any])?;
@@ -169,13 +186,15 @@ where
             }
             primitive => self.buffers([validity, values(width(primitive))])?,
         }
+        self.depth -= 1;
         Ok(rows)
     }
 
     /// The next column's rows and nulls; `nulls <= rows`.
     fn node(&mut self) -> Result<(u64, u64)> {
         let at = self.values.at;
-        self.budget.count_part(at)?;
+        // The decoder looks at it again for each column that it is part of.
+        self.budget.count_parts(self.depth, at)?;
         let node =
             self.nodes.next().ok_or_else(|| invalid(at, "a batch has fewer columns than its schema"))?;
         match (u64::try_from(node.length()), u64::try_from(node.null_count())) {
@@ -197,7 +216,7 @@ where
     /// Takes one buffer, and returns where it starts in the body.
     fn buffer(&mut self, needed: Need) -> Result<usize> {
         let Values { data, ref body, at, .. } = *self.values;
-        self.budget.count_part(at)?;
+        self.budget.count_parts(1, at)?;
         let buffer =
             self.buffers.next().ok_or_else(|| invalid(at, "a batch has fewer buffers than its schema"))?;
         let outside = || invalid(at, "a batch has a buffer outside its body");
@@ -207,12 +226,11 @@ where
         let bytes = data[body.clone()].get(from..end).ok_or_else(outside)?;
 
         let start = body.start + from;
+        self.taken += 1;
+        let left = self.body_left.checked_sub(len);
+        self.body_left = left.ok_or_else(|| invalid(start, "the buffers of a batch overlap"))?;
         let held = match self.codec {
-            Some(codec) => {
-                let overlap = || invalid(start, "the buffers of a compressed batch overlap");
-                self.packed_left = self.packed_left.checked_sub(len).ok_or_else(overlap)?;
-                unpacked_len(bytes, codec, start)?
-            }
+            Some(codec) => unpacked_len(bytes, codec, start)?,
             None => len as u64,
         };
         self.budget.charge(held, start)?;
@@ -261,6 +279,26 @@ fn unpacked_len(bytes: &[u8], codec: CompressionType, at: usize) -> Result<u64> 
         }
     }
     Ok(claimed)
+}
+
+/// The column of a type, and those that are part of it.
+fn columns_of(data_type: &DataType) -> u64 {
+    let below = match data_type {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => columns_of(item.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| columns_of(field.data_type())).sum(),
+        DataType::Union(fields, _) => fields.iter().map(|(_, field)| columns_of(field.data_type())).sum(),
+        DataType::RunEndEncoded(ends, values) => {
+            columns_of(ends.data_type()) + columns_of(values.data_type())
+        }
+        DataType::Dictionary(_, values) => columns_of(values),
+        _ => 0,
+    };
+    1 + below
 }
 
 /// Bytes of one value of a type that has a fixed number of them; at least 1.
