@@ -20,6 +20,12 @@ pub const MAX_DEPTH: usize = 128;
 /// | `payload_len`, `download_len`, `download_total`, `save_len` | that payload: the message's other payloads can be read |
 /// | `json_…`, `table_…` | that reading of the payload: its bytes can still be had |
 ///
+/// All of these hold for each message or payload alone; `download_total` holds for the links of a message together. A program
+/// asks a [`Bridge`](crate::Bridge) for each payload itself, and decides how many of the results it keeps.
+/// [`smartreceive`](crate::smartreceive()) keeps all, so there `json_values`, `table_len`, `table_columns` and
+/// `table_buffers` bound the values of a message together as well: what one holds is taken off for those behind it, and
+/// [`Error::limit`](crate::Error::limit) is what was left.
+///
 /// An [`Envelope`](crate::Envelope) keeps the last of these for its payloads: what
 /// [`decode`](crate::PayloadView::decode) returns is read under the limits that the message was.
 ///
@@ -63,7 +69,7 @@ pub struct Limits {
     pub payload_len: u64,
     /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen).
     ///
-    /// Memory grows with what arrives, not with what is announced.
+    /// Memory grows with what arrives, not with what is announced; while it grows, for a moment up to twice that.
     pub download_len: u64,
     /// Bytes of all payloads of one message that are fetched by link into memory. Default 4 GiB (chosen).
     ///
@@ -114,7 +120,10 @@ pub struct Limits {
     /// Large payloads that the bridge reads as JSON or as a table at the same time, on threads of their own. Default 4
     /// (chosen); 0 acts as 1.
     ///
-    /// The memory of [`json_values`](Self::json_values) and [`table_len`](Self::table_len) is taken at most this many times.
+    /// The memory that reading takes is taken at most this many times: that of [`json_len`](Self::json_len),
+    /// [`json_values`](Self::json_values), [`table_len`](Self::table_len) and [`table_buffers`](Self::table_buffers). What was
+    /// read is the caller's, and comes on top for as long as it is kept.
+    /// [`smartreceive`](crate::smartreceive()) reads one payload after another, whatever stands here.
     pub concurrent_decodes: usize,
 }
 

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use super::receive::Saved;
+use super::totals::Totals;
 use crate::envelope::{Content, PayloadView, Sha256Entry, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
@@ -30,6 +31,7 @@ pub(super) struct Downloads {
     store: Option<Arc<dyn LinkStore>>,
     plain: Option<Plain>,
     options: FetchOptions,
+    download_total: u64,
     save_len: u64,
     /// Memory, of all downloads together.
     room: Arc<Room>,
@@ -56,6 +58,7 @@ impl Downloads {
             store: None,
             plain,
             options: options.max_len(limits.download_len),
+            download_total: limits.download_total,
             save_len: limits.save_len,
             room: Arc::new(Room::new(DOWNLOAD_BYTES)),
             flights: Flights::default(),
@@ -80,8 +83,22 @@ impl Downloads {
         &self.policy
     }
 
-    /// The payload of a link in memory, shared with whoever else asks for it just now.
-    pub(super) async fn fetch(&self, view: &PayloadView<'_>) -> Result<PayloadData> {
+    /// The payload of a link in memory, one of `count` in its message, shared with whoever else asks for it just now.
+    pub(super) async fn fetch(
+        &self,
+        view: &PayloadView<'_>,
+        totals: &Totals,
+        count: usize,
+    ) -> Result<PayloadData> {
+        let claim = |len| totals.claim(view.index(), count, len, self.download_total);
+        // What the message says is held against the limit before anything is fetched, and what came afterwards.
+        claim(view.size().unwrap_or(0))?;
+        let fetched = self.fetch_one(view).await;
+        claim(fetched.as_ref().map_or(0, |data| data.bytes().len() as u64))?;
+        fetched
+    }
+
+    async fn fetch_one(&self, view: &PayloadView<'_>) -> Result<PayloadData> {
         let index = view.index();
         let fetched = async {
             let (url, source) = self.source(view).await?;

@@ -12,7 +12,6 @@ use crate::payload::PayloadData;
 pub(super) const JSON_LEN: usize = 128 << 10;
 
 /// The same for tables, whose compressed buffers may unpack into ten thousand times as much (chosen).
-#[cfg(feature = "table")]
 pub(super) const TABLE_LEN: usize = 1 << 10;
 
 /// The threads that may read large payloads at the same time.

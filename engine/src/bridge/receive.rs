@@ -305,22 +305,15 @@ impl<'m> ReceivedPayload<'m> {
         let (envelope, payload) = (&self.message.envelope, self.view.index());
         match self.view.transport() {
             // Boxed, so that asking for a payload inside the message does not carry room for a download.
-            Some(Transport::Link) => Box::pin(self.fetch_link().instrument(self.span())).await,
+            Some(Transport::Link) => {
+                let (totals, count) = (&self.message.totals, self.message.payload_count());
+                let fetched = self.downloads().fetch(&self.view, totals, count);
+                Box::pin(fetched.instrument(self.span())).await
+            }
             _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
                 .in_scope(|| self.view.decode()),
         }
         .map(|data| data.limited(self.message.bridge.inner.limits))
-    }
-
-    async fn fetch_link(&self) -> Result<PayloadData> {
-        let (message, index) = (self.message, self.view.index());
-        let (count, limit) = (message.payload_count(), message.bridge.inner.limits.download_total);
-        let claim = |len| message.totals.claim(index, count, len, limit);
-        // What the message says is held against the limit before anything is fetched, and what came afterwards.
-        claim(self.view.size().unwrap_or(0))?;
-        let fetched = self.downloads().fetch(&self.view).await;
-        claim(fetched.as_ref().map_or(0, |data| data.bytes().len() as u64))?;
-        fetched
     }
 
     /// Saves the payload as a file, whatever its size: whole and verified, or not at all.

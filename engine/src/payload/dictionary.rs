@@ -64,7 +64,7 @@ pub(crate) fn check_limits(json: &[u8], limits: &Limits) -> Result<()> {
 }
 
 /// How many values there are, containers included. Of text that is not JSON, any number.
-fn count_values(json: &[u8]) -> u64 {
+pub(crate) fn count_values(json: &[u8]) -> u64 {
     let mut values = 1;
     let mut at = 0;
     while let Some(&byte) = json.get(at) {

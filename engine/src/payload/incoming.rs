@@ -140,6 +140,14 @@ impl PayloadData {
         self.json()
     }
 
+    /// The same for one of several values that are kept together: takes what it holds off the limits.
+    #[cfg(feature = "nats")]
+    pub(crate) fn json_value_within(&self, limits: &mut Limits) -> Result<serde_json::Value> {
+        let value = self.clone().limited(*limits).json_value()?;
+        limits.json_values = limits.json_values.saturating_sub(dictionary::count_values(&self.bytes));
+        Ok(value)
+    }
+
     /// The checked JSON text itself, with its key order and its spelling of numbers.
     ///
     /// # Errors
@@ -175,11 +183,17 @@ impl PayloadData {
     /// As [`record_batches`](Self::record_batches).
     #[cfg(feature = "table")]
     pub fn table(&self, limits: &Limits) -> Result<super::table::Table> {
+        self.table_within(&mut { *limits })
+    }
+
+    /// The same for one of several tables that are kept together: takes what it holds off the limits.
+    #[cfg(feature = "table")]
+    pub(crate) fn table_within(&self, limits: &mut Limits) -> Result<super::table::Table> {
         self.expect(&[PayloadType::Table], "an Arrow table")?;
         if self.is_json_rows() {
             return Err(self.wrong("this table holds JSON rows: read it as JSON"));
         }
-        super::table::decode(&self.bytes, limits).map_err(|error| error.in_payload(self.index))
+        super::table::decode_within(&self.bytes, limits).map_err(|error| error.in_payload(self.index))
     }
 
     fn expect_json(&self) -> Result<()> {

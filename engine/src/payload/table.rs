@@ -127,6 +127,11 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 /// Compressed buffers are unpacked into memory of their own, one piece for each batch, that grows as they unpack: what they
 /// claim is believed up to a bound that [`Limits::table_len`] gives. All values are read once, to validate them.
 pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
+    decode_within(data, &mut { *limits })
+}
+
+/// The same for one of several tables that are kept together: takes what it holds off the limits.
+pub(crate) fn decode_within(data: &Bytes, limits: &mut Limits) -> Result<Table> {
     let inspected = caught(0, || table_guard::inspect(data, limits))?;
     let Inspected { schema, dictionaries, parts, mut budget } = inspected;
     let shared = Buffer::from(data.clone());
@@ -138,6 +143,9 @@ pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
         })?;
         batches.extend(batch);
     }
+    limits.table_len = limits.table_len.saturating_sub(budget.used);
+    limits.table_buffers = limits.table_buffers.saturating_sub(budget.parts);
+    limits.table_columns = limits.table_columns.saturating_sub(schema.flattened_fields().len());
     Ok(Table { schema, batches })
 }
 

@@ -162,10 +162,10 @@ fn is_flat(data_type: &DataType) -> bool {
 /// What decoding may hold or allocate, all batches and dictionaries together.
 pub(super) struct Budget {
     /// Bytes of buffers, and of values that share them.
-    used: u64,
+    pub(super) used: u64,
     rows: u64,
     /// Columns and buffers: each takes some memory beside its values, even without any.
-    parts: u64,
+    pub(super) parts: u64,
     limits: Limits,
 }
 

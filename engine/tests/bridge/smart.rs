@@ -3,11 +3,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use futures_util::StreamExt as _;
+use arrow_array::{ArrayRef, Int32Array, RecordBatch};
+use arrow_ipc::CompressionType;
+use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
+use bytes::{Bytes, BytesMut};
+use futures_util::{FutureExt as _, StreamExt as _};
 use natsbridge::fileserver::FileServer;
 use natsbridge::{
-    Dialect, Error, ErrorKind, SmartData, SmartReceive, SmartSend, blocking, smartreceive, smartsend,
+    Data, Dialect, Error, ErrorKind, Limits, MessageFields, PayloadFields, SmartData, SmartReceive,
+    SmartSend, blocking, encode, smartreceive, smartsend,
 };
 use serde_json::json;
 
@@ -106,14 +110,113 @@ async fn own_handlers_upload_and_download() {
 async fn the_limits_of_a_receiver_hold_for_its_tables() {
     let batch = arrow_array::record_batch!(("id", Int64, [1, 2, 3])).unwrap();
     let payload = natsbridge::Payload::table("t", &[batch]).unwrap();
-    let fields = natsbridge::PayloadFields::new("t", "table", payload.direct());
-    let mut out = bytes::BytesMut::new();
-    natsbridge::encode(Dialect::Camel, &natsbridge::MessageFields::default(), &[fields], &mut out);
+    let fields = PayloadFields::new("t", "table", payload.direct());
+    let mut out = BytesMut::new();
+    encode(Dialect::Camel, &MessageFields::default(), &[fields], &mut out);
     let message = out.freeze();
     for (bytes, expected) in [(1, Some(ErrorKind::LimitExceeded)), (1_000_000, None)] {
-        let options = SmartReceive::new().limits(natsbridge::Limits::default().table_len(bytes));
+        let options = SmartReceive::new().limits(Limits::default().table_len(bytes));
         let received = smartreceive(message.clone(), options).await.unwrap();
         assert_eq!(received.payloads[0].1.as_ref().err().map(Error::kind), expected);
+    }
+}
+
+/// A message with these payloads, each a type and its bytes.
+fn message(payloads: &[(&str, Vec<u8>)]) -> Bytes {
+    let fields: Vec<_> = payloads
+        .iter()
+        .map(|(type_name, bytes)| PayloadFields::new("p", type_name, Data::Bytes(bytes)))
+        .collect();
+    let mut out = BytesMut::new();
+    encode(Dialect::Camel, &MessageFields::default(), &fields, &mut out);
+    out.freeze()
+}
+
+/// So many zeros, compressed.
+fn zeros(rows: usize) -> Vec<u8> {
+    let zeros = Arc::new(Int32Array::from(vec![0; rows])) as ArrayRef;
+    let batch = RecordBatch::try_from_iter([("zeros", zeros)]).unwrap();
+    let options = IpcWriteOptions::default().try_with_compression(Some(CompressionType::ZSTD)).unwrap();
+    let mut writer = StreamWriter::try_new_with_options(vec![], &batch.schema(), options).unwrap();
+    writer.write(&batch).unwrap();
+    writer.into_inner().unwrap()
+}
+
+/// Which payloads of a message were read; the others were refused for a limit.
+async fn read(message: impl Into<natsbridge::bridge::SmartMessage>, options: SmartReceive) -> Vec<bool> {
+    let read = |data: &Result<SmartData, Error>| match data {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.kind(), ErrorKind::LimitExceeded, "{error}");
+            false
+        }
+    };
+    smartreceive(message, options).await.unwrap().payloads.iter().map(|(_, data, _)| read(data)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_values_of_a_message_hold_is_bounded_together() {
+    let table = |rows| ("table", zeros(rows));
+    let json = |type_name, text: &str| (type_name, text.as_bytes().to_vec());
+    // Large enough to be read on another thread, and few values in much text.
+    let long = format!("[\"{}\",1]", "x".repeat(200_000));
+    type Set = fn(Limits, u64) -> Limits;
+    let cases: [(&str, _, _, Set); 6] = [
+        // The values, and a bit for each row.
+        ("bytes", [table(1000), table(10)], [4125, 42], Limits::table_len),
+        ("buffers", [table(1000), table(10)], [3, 3], Limits::table_buffers),
+        ("columns", [table(1000), table(10)], [1, 1], |limits, count| limits.table_columns(count as usize)),
+        ("values", [json("dictionary", "[1,2,{}]"), json("dictionary", "1")], [4, 1], Limits::json_values),
+        ("rows", [json("jsontable", "[{\"a\":1}]"), json("table", "[{}]")], [3, 2], Limits::json_values),
+        ("long", [json("dictionary", &long), json("dictionary", "[]")], [3, 1], Limits::json_values),
+    ];
+    for (what, [large, small], [each, last], set) in cases {
+        let message = message(&[large.clone(), large.clone(), large, small]);
+        for (limit, expected) in [
+            (each - 1, [false, false, false, last < each]),
+            (2 * each + last - 1, [true, true, false, false]),
+            (2 * each + last, [true, true, last == each, last < each]),
+            (3 * each + last - 1, [true, true, true, false]),
+            (3 * each + last, [true; 4]),
+        ] {
+            let options = SmartReceive::new().limits(set(Limits::default(), limit));
+            assert_eq!(read(message.clone(), options).await, expected, "{what}, {limit}");
+        }
+    }
+    // What was refused for another reason holds nothing.
+    let broken = json("dictionary", "[1,2,3,");
+    let message = message(&[broken.clone(), broken, json("dictionary", "[1,2,3]")]);
+    let options = SmartReceive::new().limits(Limits::default().json_values(4));
+    assert!(smartreceive(message, options).await.unwrap().payloads[2].1.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_links_of_a_message_together_are_bounded() {
+    let link = |size: &str| {
+        format!(r#"{{"dataname":"p","type":"binary","transport":"link","data":"http://h/f"{size}}}"#)
+    };
+    for size in ["", r#","size":1000"#] {
+        let message = format!("{{\"payloads\":[{}]}}", vec![link(size); 3].join(","));
+        for (total, last) in [(2999, false), (3000, true)] {
+            let options = SmartReceive::new()
+                .limits(Limits::default().download_total(total))
+                .fileserver_download_handler(async |_| Ok(Bytes::from(vec![0; 1000])));
+            assert_eq!(read(message.as_str(), options).await, [true, true, last], "{total}{size}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn large_payloads_do_not_hold_up_the_runtime() {
+    let json = |len: usize| ("dictionary", format!("[{}1]", "1,".repeat(len / 2)).into_bytes());
+    for (payload, elsewhere) in
+        [(json(1000), false), (json(3_000_000), true), (("table", zeros(20_000_000)), true)]
+    {
+        let mut reading = std::pin::pin!(smartreceive(message(&[payload]), SmartReceive::new()));
+        assert_eq!(reading.as_mut().now_or_never().is_none(), elsewhere);
+        if elsewhere {
+            assert!(reading.await.unwrap().payloads[0].1.is_ok());
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::limits::Limits;
 use crate::payload::{Payload, PayloadData, PayloadType};
 
 /// A value to send or that was received, before or after its type turned it into bytes.
@@ -106,15 +107,15 @@ impl SmartData {
         }
     }
 
-    /// The value of a payload's bytes, by its type.
-    pub(super) fn from_payload(data: PayloadData) -> Result<Self> {
+    /// The value of a payload's bytes, by its type. It is kept, so what it holds is taken off the limits.
+    pub(super) fn from_payload(data: &PayloadData, left: &mut Limits) -> Result<Self> {
         match data.payload_type() {
             PayloadType::Text => data.text().map(Self::from),
-            PayloadType::Dictionary => data.json_value().map(Self::Json),
-            _ if data.is_json_rows() => data.json_value().map(Self::Json),
+            PayloadType::Dictionary => data.json_value_within(left).map(Self::Json),
+            _ if data.is_json_rows() => data.json_value_within(left).map(Self::Json),
             #[cfg(feature = "table")]
-            PayloadType::Table => data.record_batches().map(Self::Table),
-            _ => Ok(Self::Bytes(data.into_bytes())),
+            PayloadType::Table => Ok(Self::Table(data.table_within(left)?.into_batches())),
+            _ => Ok(Self::Bytes(data.bytes().clone())),
         }
     }
 }

@@ -10,13 +10,15 @@ use bytes::Bytes;
 use super::{FILESERVER_URL, SmartData};
 use crate::bridge::connect;
 use crate::bridge::downloads::Downloads;
-use crate::envelope::{Envelope, PayloadView, Transport};
+use crate::bridge::heavy::{self, Heavy};
+use crate::bridge::totals::Totals;
+use crate::envelope::{Envelope, Transport};
 use crate::error::Result;
 use crate::limits::Limits;
 #[cfg(feature = "plik")]
 use crate::link::HttpStore;
 use crate::link::{FetchOptions, HandlerStore, LinkStore, Origin, Policy, Retry};
-use crate::payload::PayloadData;
+use crate::payload::{PayloadData, PayloadType};
 
 /// What [`smartreceive`] reads: a NATS message, its bytes, or its text.
 #[derive(Debug, Clone)]
@@ -111,7 +113,7 @@ impl SmartReceive {
         self
     }
 
-    /// What the message may cost.
+    /// What the message may cost. All payloads are kept, so [`Limits`] bounds some of what they hold together.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -149,6 +151,9 @@ impl Deref for ReceivedEnvelope {
 
 /// Reads a message and all its payloads, fetching links from the allowed file server.
 ///
+/// One payload after another: large dictionaries and tables on a thread of their own. What the values hold together is
+/// bounded by [`Limits`]; those that go beyond are refused, and smaller ones behind them still read.
+///
 /// # Errors
 /// [`Malformed`](crate::ErrorKind::Malformed) and [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for the message as a whole,
 /// [`Misuse`](crate::ErrorKind::Misuse) for an origin that is none; errors of single payloads stand in their place.
@@ -185,18 +190,30 @@ pub async fn smartreceive(
     let handler = options.handler.map(|handler| Arc::new(handler) as Arc<dyn LinkStore>);
     let downloads = Downloads::new(policy, plain, fetch, &options.limits).store(handler, trust);
 
+    let (totals, heavy) = (Totals::default(), Heavy::new(1));
+    let mut left = options.limits;
     let mut payloads = Vec::with_capacity(envelope.payload_count());
     for view in envelope.payloads() {
-        let data = read(&view, &downloads).await;
-        let data = data.and_then(|data| SmartData::from_payload(data.limited(options.limits)));
+        let data = match view.transport() {
+            Some(Transport::Link) => downloads.fetch(&view, &totals, envelope.payload_count()).await,
+            _ => view.decode(),
+        };
+        let data = match data {
+            Ok(data) => read(data, &heavy, &mut left).await,
+            Err(error) => Err(error),
+        };
         payloads.push((view.dataname().to_owned(), data, view.type_name().to_owned()));
     }
     Ok(ReceivedEnvelope { envelope, payloads })
 }
 
-async fn read(view: &PayloadView<'_>, downloads: &Downloads) -> Result<PayloadData> {
-    match view.transport() {
-        Some(Transport::Link) => downloads.fetch(view).await,
-        _ => view.decode(),
-    }
+/// A payload's value, and less of the limits for those behind it.
+async fn read(data: PayloadData, heavy: &Heavy, left: &mut Limits) -> Result<SmartData> {
+    let mut limits = *left;
+    // Bytes that need no reading go the way of JSON, which costs little.
+    let len = if data.payload_type() == PayloadType::Table { heavy::TABLE_LEN } else { heavy::JSON_LEN };
+    let read = move |data: &PayloadData| Ok((SmartData::from_payload(data, &mut limits)?, limits));
+    let (value, limits) = heavy.read(data, len, read).await?;
+    *left = limits;
+    Ok(value)
 }
