@@ -1,12 +1,16 @@
 //! A subject that strangers publish to.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use natsbridge::fileserver::FileServer;
-use natsbridge::link::Plik;
-use natsbridge::{Bridge, ErrorKind, Limits, Payload};
+use natsbridge::link::{Plik, Policy};
+use natsbridge::{Bridge, Error, ErrorKind, Limits, Payload};
 
 use super::nats::NatsServer;
+use super::save::read;
+use super::scripted::{Scripted, ok, response};
 use super::{kind, next, nothing_arrives};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,6 +100,88 @@ async fn all_links_of_a_message_together_are_bounded() {
         assert_eq!(errors, if fails { vec![ErrorKind::LimitExceeded] } else { vec![] });
         // Again: what was fetched counts once.
         assert_eq!(message.payload("p0").unwrap().bytes().await.unwrap(), vec![0; 1000]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_download_is_as_long_as_is_allowed_whichever_way_it_is_read() {
+    const LEN: u64 = 1000;
+    let nats = NatsServer::start();
+    let body = "b".repeat(LEN as usize);
+    let chunked =
+        response("200 OK", "Transfer-Encoding: chunked\r\n", &format!("{LEN:x}\r\n{body}\r\n0\r\n\r\n"));
+    for (answer, size) in [(ok(&body), ",\"size\":1000"), (ok(&body), ""), (chunked, "")] {
+        let server = Scripted::start(answer, false).await;
+        let url = &server.url;
+        let text = format!(
+            r#"{{"payloads":[{{"dataname":"f","type":"binary","transport":"link","data":"{url}/f"{size}}}]}}"#
+        );
+        for limit in [LEN - 1, LEN] {
+            let open = async |limits: Limits| {
+                let policy = Policy::none().allow_any().allow_private();
+                let bridge =
+                    Bridge::builder().policy(policy).limits(limits).connect(nats.url()).await.unwrap();
+                read(&bridge, text.clone())
+            };
+            let holds = |what: &str, read: Result<u64, Error>| match read {
+                Ok(len) => assert!(limit == LEN && len == LEN, "{what}{size}: {len} above {limit}"),
+                Err(error) => {
+                    assert!(limit < LEN && error.kind() == ErrorKind::LimitExceeded, "{what}{size}: {error}");
+                    assert_eq!((error.limit(), error.payload()), (Some(limit), Some(0)), "{what}{size}");
+                }
+            };
+            // Neither limit stands in for the other.
+            let message = open(Limits::default().download_len(limit).save_len(1)).await;
+            let payload = message.payload("f").unwrap();
+            holds("bytes", payload.bytes().await.map(|bytes| bytes.len() as u64));
+
+            let message = open(Limits::default().save_len(limit).download_len(1)).await;
+            let payload = message.payload("f").unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            holds("save", payload.save(dir.path().join("f")).await.map(|saved| saved.len));
+            assert_eq!(dir.path().read_dir().unwrap().count(), usize::from(limit == LEN));
+            let streamed = async {
+                let mut reader = payload.reader().await?;
+                let read = tokio::io::copy(&mut reader, &mut tokio::io::sink()).await;
+                read.map_err(|error| error.downcast::<Error>().unwrap())
+            };
+            holds("reader", streamed.await);
+        }
+        // What the message announces is enough.
+        assert_eq!(server.connections(), if size.is_empty() { 6 } else { 3 });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_payloads_wait_for_each_other_and_all_are_read() {
+    static NOW: AtomicUsize = AtomicUsize::new(0);
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+
+    /// Takes its time.
+    struct Slow;
+
+    impl<'de> serde::Deserialize<'de> for Slow {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            MOST.fetch_max(NOW.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(20));
+            NOW.fetch_sub(1, Ordering::SeqCst);
+            String::deserialize(deserializer).map(|_| Self)
+        }
+    }
+
+    let nats = NatsServer::start();
+    for count in [0, 1] {
+        let limits = Limits::default().concurrent_decodes(count);
+        let bridge = Bridge::builder().limits(limits).connect(nats.url()).await.unwrap();
+        let mut messages = bridge.subscribe("slow").await.unwrap();
+        let text = "x".repeat(140_000);
+        let payloads = (0..5).map(|n| Payload::dictionary(n.to_string(), &text).unwrap());
+        bridge.send("slow").payloads(payloads).flushed().await.unwrap();
+        let message = next(&mut messages).await.unwrap();
+        let all = message.payloads().map(async |payload| payload.json::<Slow>().await.map(drop));
+        let all = tokio::time::timeout(Duration::from_secs(30), join_all(all)).await.unwrap();
+        assert!(all.iter().all(Result::is_ok) && all.len() == 5, "{all:?}");
+        assert_eq!(MOST.load(Ordering::SeqCst), 1);
     }
 }
 

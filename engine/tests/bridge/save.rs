@@ -42,7 +42,8 @@ fn message(bridge: &Bridge, url: &str, body: &[u8]) -> Message {
     read(bridge, text)
 }
 
-fn read(bridge: &Bridge, text: String) -> Message {
+/// A message as if it had arrived.
+pub(crate) fn read(bridge: &Bridge, text: String) -> Message {
     let message = async_nats::Message {
         subject: "links".into(),
         reply: None,
