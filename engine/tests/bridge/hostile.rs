@@ -1,17 +1,22 @@
 //! A subject that strangers publish to.
 
+use std::hint::black_box;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use allocation_counter::measure;
+use bytes::{Bytes, BytesMut};
 use futures_util::future::join_all;
 use natsbridge::fileserver::FileServer;
 use natsbridge::link::{Plik, Policy};
-use natsbridge::{Bridge, Error, ErrorKind, Limits, Payload};
+use natsbridge::{
+    Bridge, Data, Dialect, Error, ErrorKind, Limits, MessageFields, Payload, PayloadFields, encode,
+};
 
 use super::nats::NatsServer;
 use super::save::read;
 use super::scripted::{Scripted, ok, response};
-use super::{kind, next, nothing_arrives};
+use super::{capture, kind, next, nothing_arrives};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_sender_may_write_a_receiver_with_the_same_limits_reads() {
@@ -185,16 +190,23 @@ async fn large_payloads_wait_for_each_other_and_all_are_read() {
     }
 }
 
+/// What is no message, each for another reason; one of them only because of its last byte.
+fn broken() -> Vec<String> {
+    let mut long = String::from_utf8(good(1, 20_000)).unwrap();
+    long.pop();
+    let short = ["", "{", "\u{0}", "{\"payloads\":1}", "{\"payloads\":[]}x"].map(str::to_owned);
+    short.into_iter().chain(["[".repeat(2000), long + "x"]).collect()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_broken_messages_is_errors_and_the_good_ones_arrive() {
     let nats = NatsServer::start();
     let bridge = Bridge::connect(nats.url()).await.unwrap();
     let mut messages = bridge.subscribe("flood").await.unwrap();
     let raw = async_nats::connect(nats.url()).await.unwrap();
-    let deep = "[".repeat(2000);
-    let broken = ["", "{", "\u{0}", "{\"payloads\":1}", "{\"payloads\":[]}x", &deep];
+    let broken = broken();
     for round in 0..2000 {
-        raw.publish("flood", broken[round % broken.len()].to_owned().into()).await.unwrap();
+        raw.publish("flood", broken[round % broken.len()].clone().into()).await.unwrap();
         if round % 500 == 499 {
             raw.flush().await.unwrap();
             let text = format!("good {round}");
@@ -218,4 +230,109 @@ async fn a_flood_of_broken_messages_is_errors_and_the_good_ones_arrive() {
     assert_eq!((good, bad), (4, 2000));
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(nothing_arrives(&bridge, &mut messages, "flood").await);
+}
+
+/// A message in the documented order, with so many payloads of so many bytes.
+fn good(payload_count: usize, payload_len: usize) -> Vec<u8> {
+    let bytes = vec![7; payload_len];
+    let payload = PayloadFields::new("p", "binary", Data::Bytes(&bytes));
+    let mut out = BytesMut::new();
+    encode(Dialect::Camel, &MessageFields::default(), &vec![payload; payload_count], &mut out);
+    out.to_vec()
+}
+
+/// A good message that is at least as long, by what is no more work than has to be.
+fn as_long_as(broken: &[u8]) -> Vec<u8> {
+    let (head, tail) = (r#"{"senderName":""#, r#"","payloads":[]}"#);
+    let name = "n".repeat(broken.len().saturating_sub(head.len() + tail.len()));
+    format!("{head}{name}{tail}").into_bytes()
+}
+
+#[test]
+fn a_broken_message_costs_no_more_than_a_good_one() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let nats = NatsServer::start();
+    let bridge = runtime.block_on(Bridge::connect(nats.url())).unwrap();
+    let read = |body: &Bytes| {
+        let message = async_nats::Message {
+            subject: "flood".into(),
+            reply: None,
+            payload: body.clone(),
+            headers: None,
+            status: None,
+            description: None,
+            length: body.len(),
+        };
+        bridge.read(message).is_ok()
+    };
+    let mut pairs: Vec<_> =
+        broken().into_iter().map(|broken| (as_long_as(broken.as_bytes()), broken.into_bytes())).collect();
+    for good in
+        [good(1, 10), good(1, 3000), good(1, 100_000), good(1, 1_000_000), good(8, 20_000), good(1000, 30)]
+    {
+        let mut wrong = good.clone();
+        *wrong.last_mut().unwrap() = b'x';
+        let cut = good[..good.len() - 1].to_vec();
+        pairs.extend([(good.clone(), wrong), (good, cut)]);
+    }
+    for (good, broken) in pairs {
+        let what = format!(
+            "{:?}…, {} bytes",
+            &broken[..broken.len().min(20)].escape_ascii().to_string(),
+            broken.len()
+        );
+        let (good, broken) = (Bytes::from(good), Bytes::from(broken));
+        // What is kept for the next message is there then.
+        assert!(read(&good) && !read(&broken), "{what}");
+        let [ours, plain] = [&broken, &good].map(|body| measure(|| _ = black_box(read(body))));
+        assert!(ours.count_total <= plain.count_total + 4, "{what}: {ours:?}, a good one {plain:?}");
+        assert!(ours.bytes_total <= plain.bytes_total + 512, "{what}: {ours:?}, a good one {plain:?}");
+
+        let rounds = 2_000_000 / broken.len().max(4000);
+        let best = |body: &Bytes| {
+            let time = |_| {
+                let begun = Instant::now();
+                (0..rounds).for_each(|_| _ = black_box(read(body)));
+                begun.elapsed()
+            };
+            (0..5).map(time).min().unwrap()
+        };
+        // Somebody else may have the processor for a while, but not each time.
+        let times = (0..5).map(|_| (best(&broken), best(&good)));
+        let error = Duration::from_micros(5) * rounds as u32;
+        let dear: Vec<_> = times.take_while(|(ours, plain)| *ours > *plain * 2 + error).collect();
+        assert!(dear.len() < 5, "{what}: this and a good one took {dear:?} for {rounds}");
+    }
+}
+
+#[tokio::test] // one thread, whose log is captured
+async fn the_log_of_a_flood_is_a_few_lines_that_count_it() {
+    const FLOOD: usize = 2000;
+    let _capture = tracing::subscriber::set_default(capture::Capture::default());
+    let nats = NatsServer::start();
+    let bridge = Bridge::connect(nats.url()).await.unwrap();
+    let mut messages = bridge.subscribe("logged").await.unwrap();
+    let begun = Instant::now();
+    for count in [FLOOD, 1] {
+        for body in broken().into_iter().cycle().take(count) {
+            bridge.client().publish("logged", body.into()).await.unwrap();
+        }
+        bridge.client().flush().await.unwrap();
+        for _ in 0..count {
+            assert_eq!(kind(next(&mut messages).await), ErrorKind::Malformed);
+        }
+        if count == FLOOD {
+            // Then there may be another line, which tells of those before.
+            tokio::time::sleep(Duration::from_millis(1100)).await;
+        }
+    }
+    let elapsed = begun.elapsed().as_secs() as usize;
+    let log = capture::take();
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("not an envelope")).collect();
+    let count = |line: &&str| line.rsplit_once(" suppressed=").unwrap().1.parse::<usize>().unwrap();
+    let suppressed: Vec<_> = lines.iter().map(count).collect();
+    assert!(lines.iter().all(|line| line.starts_with("WARN natsbridge::bridge")), "{lines:?}");
+    // Eight at once, then one a second; each tells of those since the one before.
+    assert!((9..=8 + elapsed).contains(&lines.len()), "{} in {elapsed} s", lines.len());
+    assert_eq!(suppressed.len() + suppressed.iter().sum::<usize>(), FLOOD + 1, "{lines:?}");
 }

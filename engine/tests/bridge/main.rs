@@ -2,6 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps has failed, wherever it does it")]
 
 mod allocations;
+#[path = "../faults/capture.rs"]
+#[allow(dead_code, reason = "the other program that has it captures more")]
+mod capture;
 mod faults;
 mod hostile;
 mod links;

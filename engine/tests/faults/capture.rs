@@ -47,8 +47,9 @@ pub(crate) fn own_lines() -> u64 {
     OWN_LINES.load(Ordering::Relaxed)
 }
 
+/// What captures.
 #[derive(Default)]
-struct Capture {
+pub(crate) struct Capture {
     spans: AtomicU64,
 }
 
