@@ -1,10 +1,12 @@
 //! Tables from strangers: any bytes, and well-formed tables that were damaged where it matters.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use arrow_array::RecordBatch;
-use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+use arrow_array::builder::StringViewBuilder;
+use arrow_array::types::Int8Type;
+use arrow_array::{Array, DictionaryArray, Int8Array, RecordBatch};
+use arrow_ipc::writer::{DictionaryHandling, FileWriter, IpcWriteOptions, StreamWriter};
 use arrow_ipc::{CompressionType, Message, MetadataVersion, root_as_footer, root_as_message};
 use twox_hash::XxHash32;
 
@@ -56,7 +58,8 @@ fn well_formed(source: &mut Source<'_>) -> Vec<u8> {
     let compression = compression.filter(|_| version == MetadataVersion::V5);
     let options = IpcWriteOptions::try_new(source.pick(&[8, 64]), legacy, version)
         .and_then(|options| options.try_with_compression(compression))
-        .expect("the options fit each other");
+        .expect("the options fit each other")
+        .with_dictionary_handling(source.pick(&[DictionaryHandling::Delta, DictionaryHandling::Resend]));
     let schema = batches[0].schema();
     if source.one_in(3) && !legacy {
         let mut writer = FileWriter::try_new_with_options(vec![], &schema, options).expect("a valid schema");
@@ -65,7 +68,8 @@ fn well_formed(source: &mut Source<'_>) -> Vec<u8> {
         return writer.into_inner().expect("a vector takes everything");
     }
     let mut writer = StreamWriter::try_new_with_options(vec![], &schema, options).expect("a valid schema");
-    batches.iter().for_each(|batch| writer.write(batch).expect("a stream takes any batch of its schema"));
+    // Some types are no values of dictionaries to the writer.
+    batches.iter().for_each(|batch| drop(writer.write(batch)));
     writer.into_inner().expect("a vector takes everything")
 }
 
@@ -78,7 +82,26 @@ fn batches(source: &mut Source<'_>) -> Vec<RecordBatch> {
             // Long columns of little variety, as bombs are.
             let len = source.below(1 << 12);
             let numbers = arrow_array::Int64Array::from_iter_values((0..len).map(|_| 7));
-            vec![batch([("n", std::sync::Arc::new(numbers) as _)])]
+            vec![batch([("n", Arc::new(numbers) as _)])]
+        }
+        3 => {
+            // Any type as the values of a dictionary, which grows or is replaced.
+            let all = EVERY_TYPE.get_or_init(every_type);
+            let values = all.column(source.below(all.num_columns()));
+            (1..=values.len())
+                .map(|count| {
+                    let keys = Int8Array::from_iter_values(0..count as i8);
+                    let values = values.slice(if source.one_in(6) { values.len() - count } else { 0 }, count);
+                    batch([("d", Arc::new(DictionaryArray::<Int8Type>::new(keys, values)) as _)])
+                })
+                .collect()
+        }
+        4 => {
+            // Many rows that look at the same text.
+            let mut views = StringViewBuilder::new().with_deduplicate_strings();
+            let text = "é".repeat(source.below(200));
+            (0..source.below(1 << 10)).for_each(|_| views.append_value(&text));
+            vec![batch([("text", Arc::new(views.finish()) as _)])]
         }
         _ => {
             let all = EVERY_TYPE.get_or_init(every_type);

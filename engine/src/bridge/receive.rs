@@ -420,8 +420,8 @@ impl<'m> ReceivedPayload<'m> {
 
     /// The table's record batches; see [`PayloadData::table`].
     ///
-    /// From 1 KiB on it is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes)
-    /// at the same time.
+    /// It is read on a thread of its own, [`Limits::concurrent_decodes`](crate::Limits::concurrent_decodes) at the same
+    /// time.
     ///
     /// # Errors
     /// As [`fetch`](Self::fetch) and [`PayloadData::table`].
