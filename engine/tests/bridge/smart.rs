@@ -212,11 +212,12 @@ async fn large_payloads_do_not_hold_up_the_runtime() {
     for (payload, elsewhere) in
         [(json(1000), false), (json(3_000_000), true), (("table", zeros(20_000_000)), true)]
     {
-        let mut reading = std::pin::pin!(smartreceive(message(&[payload]), SmartReceive::new()));
-        assert_eq!(reading.as_mut().now_or_never().is_none(), elsewhere);
-        if elsewhere {
-            assert!(reading.await.unwrap().payloads[0].1.is_ok());
-        }
+        let message = message(&[payload]);
+        let waits = |_| smartreceive(message.clone(), SmartReceive::new()).now_or_never().is_none();
+        // Where this thread loses the processor, the other one may be done first, but not each time.
+        assert_eq!((0..5).any(waits), elsewhere);
+        let received = smartreceive(message.clone(), SmartReceive::new()).await.unwrap();
+        assert!(received.payloads[0].1.is_ok());
     }
 }
 
