@@ -47,16 +47,18 @@ pub const MAX_DEPTH: usize = 128;
 pub struct Limits {
     /// Bytes of one message. Default 64 MiB, the largest `max_payload` that a NATS server can be configured for.
     ///
-    /// A longer body is refused unread. Reading a message takes no memory but what holds it, 120 bytes for each payload
-    /// above the eighth, and copies of the strings that hold escapes, which are shorter than the message. Values above
-    /// 4 GiB - 1 act as that: positions are kept in 32 bits.
+    /// A longer body is refused unread. Reading a message takes no memory but what holds it, 88 bytes for each payload if
+    /// there are more than 8, and copies of the strings that hold escapes, which are shorter than the message. Both double
+    /// as they grow: for a moment it is up to three times that. Values above 4 GiB - 1 act as that: positions are kept in
+    /// 32 bits.
     pub message_len: usize,
     /// Payloads in one message. Default 4,096 (chosen): far above what people send, and half a megabyte of entries.
     pub payload_count: usize,
     /// Bytes of each name, id, subject and other text of a message or payload, its escapes resolved. Default
     /// 64 KiB (chosen): names end up in logs, tables of names and file names, and no honest one comes near.
     ///
-    /// `data` is no name: [`message_len`](Self::message_len) and [`payload_len`](Self::payload_len) bound it.
+    /// What is above it is not copied, whatever escapes it holds. `data` is no name: [`message_len`](Self::message_len) and
+    /// [`payload_len`](Self::payload_len) bound it.
     pub name_len: usize,
     /// Bytes of the metadata of a message, and of that of each payload, as JSON text. Default 1 MiB (chosen: whoever has
     /// more to say has a dictionary).

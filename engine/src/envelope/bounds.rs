@@ -12,11 +12,15 @@ use crate::payload::PayloadType;
 /// [`Limits::payload_len`].
 #[inline(never)]
 pub(super) fn check(envelope: &mut Envelope, limits: &Limits) -> Result<()> {
+    let Envelope { body, resolved, strings, metadata: own, payloads, .. } = envelope;
     let too_long = |what: &'static str, len: usize, limit: usize| {
         Err(Error::new(ErrorKind::LimitExceeded, what).with_size(len as u64, limit as u64))
     };
+    // One that is too long is in the message, whether it holds escapes or not, and what is there is never shorter.
     let name = |text: &Text| match text.len() {
-        len if len > limits.name_len => too_long(NAME_TOO_LONG, len, limits.name_len),
+        len if len > limits.name_len => {
+            too_long(NAME_TOO_LONG, unescaped_len(text.bytes_of(body, resolved)), limits.name_len)
+        }
         _ => Ok(()),
     };
     let metadata = |metadata: Span| match metadata.range().len() {
@@ -24,9 +28,9 @@ pub(super) fn check(envelope: &mut Envelope, limits: &Limits) -> Result<()> {
             .map_err(|error: Error| error.at(metadata.start.into())),
         _ => Ok(()),
     };
-    envelope.strings.iter().try_for_each(name)?;
-    metadata(envelope.metadata)?;
-    for (index, entry) in envelope.payloads.iter_mut().enumerate() {
+    strings.iter().try_for_each(name)?;
+    metadata(*own)?;
+    for (index, entry) in payloads.iter_mut().enumerate() {
         entry
             .texts
             .iter()
@@ -40,8 +44,8 @@ pub(super) fn check(envelope: &mut Envelope, limits: &Limits) -> Result<()> {
             // No text stands for more than its own length.
             DataSpan::String { span, .. } if span.range().len() as u64 <= limits.payload_len => continue,
             DataSpan::String { span, escaped } => {
-                let raw = &envelope.body[span.range()];
-                let kind = entry.text(PayloadField::Type).bytes_of(&envelope.body, &envelope.resolved);
+                let raw = &body[span.range()];
+                let kind = entry.text(PayloadField::Type).bytes_of(body, resolved);
                 let is_json = PayloadType::from_bytes(kind).may_be_inline_json() && begins_json(raw, escaped);
                 (span.start, if is_json { text_len(raw, escaped) } else { decoded_len(raw, escaped) })
             }

@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use super::escape::{raw_offset, unescape_into};
+use super::escape::{escape_value, raw_offset, unescape_into};
 use super::{DataSpan, PayloadView, Sha256Entry, Transport};
 use crate::base64;
 use crate::error::{Error, ErrorKind, Result};
@@ -218,11 +218,10 @@ pub(super) fn begins_json(raw: &[u8], escaped: bool) -> bool {
     loop {
         let (byte, used) = match rest {
             [b'\\', b'n' | b'r' | b't', ..] if escaped => (b' ', 2),
-            // `{` and white space may be written as \u escapes too; resolving the string is the rare, slow way.
+            // `{` and white space may be written as \u escapes too.
             [b'\\', b'u', ..] if escaped => {
-                let mut text = Vec::new();
-                unescape_into(rest, &mut text);
-                return begins_json(&text, false);
+                let (text, used) = escape_value(rest);
+                (u8::try_from(text).unwrap_or_default(), used)
             }
             [byte, ..] => (*byte, 1),
             [] => return false,

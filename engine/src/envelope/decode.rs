@@ -7,10 +7,10 @@ use smallvec::SmallVec;
 
 use super::bounds;
 use super::early::Early;
-use super::escape::unescape_into;
+use super::escape::{unescape_into, unescaped_len};
 use super::names::{
     self, CAMEL_ORDER, CAMEL_TYPE, Camel, DATANAME, Dialect, FIELDS, Field, Order, PAYLOAD_FIELDS,
-    PayloadField, SNAKE_ORDER, SNAKE_TYPE, STRING_FIELDS, Snake, Spelling, Word,
+    PayloadField, SNAKE_ORDER, SNAKE_TYPE, STRING_FIELDS, Snake, Spelling, WORD_LEN, Word,
 };
 use super::scan::{Kind, RawString, Scan, ScanError, Scanner};
 use super::size::{integer, plain_integer};
@@ -48,8 +48,8 @@ fn read(envelope: &mut Envelope, limits: &Limits, early: Option<Early<'_>>, fast
         return Err(too_long(envelope.body.len(), max_len));
     }
     let max_decoded = usize::try_from(limits.payload_len).unwrap_or(usize::MAX);
-    let job =
-        Decode { envelope: &mut *envelope, early, max_payloads: limits.payload_count, max_decoded, fast };
+    let (max_payloads, max_name) = (limits.payload_count, limits.name_len);
+    let job = Decode { envelope: &mut *envelope, early, max_payloads, max_name, max_decoded, fast };
     let read = if fast { dispatch(job) } else { job.run(Baseline) };
     read.map_err(|error| refused(error, limits))?;
     // A short message holds nothing that is too long.
@@ -78,6 +78,8 @@ struct Decode<'a> {
     envelope: &'a mut Envelope,
     early: Option<Early<'a>>,
     max_payloads: usize,
+    /// Longer texts are not copied.
+    max_name: usize,
     /// Longer payloads are not decoded on the way.
     max_decoded: usize,
     fast: bool,
@@ -88,12 +90,12 @@ impl Job for Decode<'_> {
 
     #[inline(always)]
     fn run<L: Level>(self, level: L) -> Scan<()> {
-        let Self { envelope, early, max_payloads, max_decoded, fast } = self;
+        let Self { envelope, early, max_payloads, max_name, max_decoded, fast } = self;
         let Envelope { body, resolved, dialect, strings, metadata, payloads, decoded, limits: _ } = envelope;
         let scanner = Scanner::at_level(level, body);
         let mut reader = Reader {
             scanner,
-            resolved,
+            resolved: Resolved { text: resolved, max_name },
             dialect: None,
             strings,
             metadata,
@@ -116,7 +118,7 @@ type Payloads = SmallVec<[Entry; super::INLINE_PAYLOADS]>;
 /// Held by nobody but functions that are inlined, for the reason that the scanner gives.
 struct Reader<'a, L> {
     scanner: Scanner<'a, L>,
-    resolved: &'a mut String,
+    resolved: Resolved<'a>,
     dialect: Option<Dialect>,
     strings: &'a mut [Text; STRING_FIELDS],
     metadata: &'a mut Span,
@@ -163,7 +165,7 @@ impl<L: Level> Reader<'_, L> {
                     if !compact_strings(
                         &mut self.scanner,
                         &mut self.dialect,
-                        self.resolved,
+                        &mut self.resolved,
                         &mut seen,
                         strings,
                         find,
@@ -207,7 +209,7 @@ impl<L: Level> Reader<'_, L> {
     fn in_order(&mut self, order: &Order) -> Scan<usize> {
         self.dialect = Some(order.dialect);
         for (at, (text, behind)) in self.strings.iter_mut().zip(&order.behind).enumerate() {
-            *text = rest_of_text(&mut self.scanner, self.resolved)?;
+            *text = rest_of_text(&mut self.scanner, &mut self.resolved)?;
             if !self.scanner.skip_piece(behind) {
                 let fields = at + 1;
                 return if fields == STRING_FIELDS { self.metadata_in_order(order) } else { Ok(fields) };
@@ -233,7 +235,7 @@ impl<L: Level> Reader<'_, L> {
     fn field(&mut self, field: Field) -> Scan<bool> {
         if let Some(text) = self.strings.get_mut(field as usize) {
             *text = match self.scanner.kind()? {
-                Kind::String => string(&mut self.scanner, self.resolved)?,
+                Kind::String => string(&mut self.scanner, &mut self.resolved)?,
                 Kind::Null => {
                     self.scanner.literal()?;
                     Text::default()
@@ -311,7 +313,7 @@ impl<L: Level> Reader<'_, L> {
                 more = compact_strings(
                     &mut self.scanner,
                     &mut self.dialect,
-                    self.resolved,
+                    &mut self.resolved,
                     &mut seen,
                     texts,
                     find,
@@ -595,17 +597,17 @@ impl<L: Level> Reader<'_, L> {
 
     #[inline(always)]
     fn string(&mut self) -> Scan<Text> {
-        string(&mut self.scanner, self.resolved)
+        string(&mut self.scanner, &mut self.resolved)
     }
 
     #[inline(always)]
     fn rest_of_text(&mut self) -> Scan<Text> {
-        rest_of_text(&mut self.scanner, self.resolved)
+        rest_of_text(&mut self.scanner, &mut self.resolved)
     }
 
     #[inline(always)]
     fn text(&self, text: Text) -> &str {
-        text.of(self.scanner.input(), self.resolved)
+        text.of(self.scanner.input(), self.resolved.text)
     }
 }
 
@@ -625,7 +627,7 @@ fn more<L: Level>(scanner: &mut Scanner<'_, L>) -> Scan<bool> {
 fn compact_strings<L: Level>(
     scanner: &mut Scanner<'_, L>,
     dialect: &mut Option<Dialect>,
-    resolved: &mut String,
+    resolved: &mut Resolved<'_>,
     seen: &mut Seen,
     texts: &mut [Text],
     find: impl Fn(Word) -> Option<(usize, Option<Dialect>)>,
@@ -647,26 +649,39 @@ fn compact_strings<L: Level>(
 }
 
 #[inline(always)]
-fn string<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut String) -> Scan<Text> {
+fn string<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut Resolved<'_>) -> Scan<Text> {
     scanner.expect(b'"', "expected a string")?;
     rest_of_text(scanner, resolved)
 }
 
 /// A string from behind its opening quote.
 #[inline(always)]
-fn rest_of_text<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut String) -> Scan<Text> {
+fn rest_of_text<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut Resolved<'_>) -> Scan<Text> {
     let RawString { range, escaped } = scanner.rest_of_string()?;
-    Ok(if escaped { resolve(&scanner.input()[range], resolved) } else { Text::in_body(span(&range)) })
+    Ok(if escaped { resolved.resolve(scanner.input(), range) } else { Text::in_body(span(&range)) })
 }
 
-#[inline(never)]
-fn resolve(raw: &[u8], resolved: &mut String) -> Text {
-    let mut text = Vec::new();
-    unescape_into(raw, &mut text);
-    let start = resolved.len();
-    // The scanner has checked the text and its escapes, so nothing is replaced here.
-    resolved.push_str(&String::from_utf8_lossy(&text));
-    Text::in_resolved(span(&(start..resolved.len())))
+/// Where strings that hold escapes go.
+struct Resolved<'a> {
+    text: &'a mut Vec<u8>,
+    max_name: usize,
+}
+
+impl Resolved<'_> {
+    /// A text that is too long stays where it is, escapes and all: `bounds` refuses the message for it.
+    #[inline(never)]
+    fn resolve(&mut self, input: &[u8], range: Range<usize>) -> Text {
+        let raw = &input[range.clone()];
+        // No escape is longer than six times what it stands for: most of what is too long need not be counted.
+        let len = if raw.len() / 6 > self.max_name { usize::MAX } else { unescaped_len(raw) };
+        if len > self.max_name {
+            return Text::in_body(span(&range));
+        }
+        let start = self.text.len();
+        self.text.reserve(len);
+        unescape_into(raw, self.text);
+        Text::in_resolved(span(&(start..self.text.len())))
+    }
 }
 
 /// Where `word` stands in a piece without its first byte.
@@ -687,6 +702,9 @@ const fn place(piece: &[u8], word: &[u8]) -> Range<usize> {
 /// A key that holds escapes.
 #[inline(never)]
 fn resolved_word(raw: &[u8]) -> Word {
+    if unescaped_len(raw) > WORD_LEN {
+        return Word::NONE;
+    }
     let mut resolved = Vec::new();
     unescape_into(raw, &mut resolved);
     Word::new(&resolved)

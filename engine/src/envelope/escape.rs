@@ -23,9 +23,14 @@ pub(crate) fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
 pub(crate) fn unescaped_len(raw: &[u8]) -> usize {
     let (mut len, mut rest) = (0, raw);
     while let Some(plain) = memchr::memchr(b'\\', rest) {
-        let (text, used) = escape_value(&rest[plain..]);
-        len += plain + text.len_utf8();
-        rest = &rest[plain + used..];
+        len += plain;
+        rest = &rest[plain..];
+        // As above.
+        while rest.first() == Some(&b'\\') {
+            let (text, used) = escape_value(rest);
+            len += text.len_utf8();
+            rest = &rest[used..];
+        }
     }
     len + rest.len()
 }
@@ -51,7 +56,7 @@ pub(crate) fn raw_offset(raw: &[u8], target: usize) -> usize {
 
 /// The character of the escape at the start of `raw`, and how many bytes it takes. What could only come from
 /// unchecked text is replaced, so that no input can make it panic.
-fn escape_value(raw: &[u8]) -> (char, usize) {
+pub(super) fn escape_value(raw: &[u8]) -> (char, usize) {
     let simple = |text| (text, 2);
     match raw.get(1) {
         Some(b'b') => simple('\u{8}'),

@@ -56,7 +56,7 @@ use crate::payload::PayloadType;
 pub struct Envelope {
     body: Bytes,
     /// The strings that held escapes, resolved, one after the other.
-    resolved: String,
+    resolved: Vec<u8>,
     dialect: Dialect,
     strings: [Text; STRING_FIELDS],
     metadata: Span,
@@ -110,16 +110,16 @@ impl Text {
 
     /// The text itself, out of the message or of the resolved strings.
     #[inline]
-    fn of<'a>(self, body: &'a [u8], resolved: &'a str) -> &'a str {
+    fn of<'a>(self, body: &'a [u8], resolved: &'a [u8]) -> &'a str {
         // The scanner has checked every string's bytes, so this cannot fail; checking a short string again is cheaper
         // than `unsafe` is to defend.
         std::str::from_utf8(self.bytes_of(body, resolved)).unwrap_or_default()
     }
 
     #[inline]
-    fn bytes_of<'a>(self, body: &'a [u8], resolved: &'a str) -> &'a [u8] {
+    fn bytes_of<'a>(self, body: &'a [u8], resolved: &'a [u8]) -> &'a [u8] {
         let Span { start, end } = self.0;
-        if start <= end { &body[self.0.range()] } else { &resolved.as_bytes()[end as usize..start as usize] }
+        if start <= end { &body[self.0.range()] } else { &resolved[end as usize..start as usize] }
     }
 }
 
@@ -471,7 +471,7 @@ impl Envelope {
     fn unread(body: Bytes, limits: &Limits) -> Self {
         Self {
             body,
-            resolved: String::new(),
+            resolved: Vec::new(),
             dialect: Dialect::default(),
             strings: Default::default(),
             metadata: Span::default(),
