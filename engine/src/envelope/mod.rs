@@ -14,7 +14,7 @@ pub(crate) mod escape;
 mod metadata;
 mod names;
 pub(crate) mod scan;
-mod size;
+pub(crate) mod size;
 
 use std::fmt;
 use std::ops::Range;

@@ -1,4 +1,4 @@
-//! A payload's `size`: a whole number, judged by its value and not by how it is written.
+//! Numbers by their digits: a payload's `size`, a whole number judged by its value and not by how it is written.
 
 /// A whole number as this crate writes it, of up to 18 digits, and their count, if a comma follows; anything else is left
 /// to the general path.
@@ -17,18 +17,7 @@ pub(super) fn plain_integer(text: &[u8]) -> Option<(u64, usize)> {
 
 /// The value of a JSON number if it is a whole number from 0 to 2^63-1, however it is spelt: `12`, `12.0`, `1.2e1`.
 pub(super) fn integer(number: &[u8]) -> Option<u64> {
-    let (negative, number) = match number.strip_prefix(b"-") {
-        Some(rest) => (true, rest),
-        None => (false, number),
-    };
-    let (mantissa, exponent) = match number.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-        Some(at) => (&number[..at], exponent(&number[at + 1..])),
-        None => (number, 0),
-    };
-    let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
-        Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
-        None => (mantissa, &[][..]),
-    };
+    let Decimal { negative, whole, fraction, exponent } = Decimal::of(number);
     // The digits without the point, and where the point belongs among them.
     let mut point = whole.len() as i64 + exponent;
     let mut digits = whole.iter().chain(fraction);
@@ -50,6 +39,33 @@ pub(super) fn integer(number: &[u8]) -> Option<u64> {
         point -= 1;
     }
     (value <= i64::MAX as u64 && !(negative && value != 0)).then_some(value)
+}
+
+/// The parts of a JSON number.
+pub(crate) struct Decimal<'a> {
+    pub(crate) negative: bool,
+    pub(crate) whole: &'a [u8],
+    pub(crate) fraction: &'a [u8],
+    /// Held within bounds that no message's digits can outweigh.
+    pub(crate) exponent: i64,
+}
+
+impl<'a> Decimal<'a> {
+    pub(crate) fn of(number: &'a [u8]) -> Self {
+        let (negative, number) = match number.strip_prefix(b"-") {
+            Some(rest) => (true, rest),
+            None => (false, number),
+        };
+        let (mantissa, exponent) = match number.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+            Some(at) => (&number[..at], exponent(&number[at + 1..])),
+            None => (number, 0),
+        };
+        let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
+            Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
+            None => (mantissa, &[][..]),
+        };
+        Self { negative, whole, fraction, exponent }
+    }
 }
 
 /// An exponent, held within bounds that no message's digits can outweigh.

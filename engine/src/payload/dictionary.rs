@@ -3,6 +3,7 @@
 //! RFC 8259 to a depth of [`MAX_DEPTH`](crate::MAX_DEPTH); of a key given twice the last value counts; integers that fit
 //! `i64` or `u64` are exact, other numbers are the nearest `f64`, and what overflows that is an error (SPEC `TYPE`).
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use serde::de::DeserializeOwned;
 use simd_json::{Node, OwnedValue, StaticNode, Tape};
 
 use crate::envelope::scan;
+use crate::envelope::size::Decimal;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::{Limits, MAX_DEPTH};
 
@@ -149,11 +151,8 @@ pub(crate) fn overflowing_number(json: &[u8]) -> Option<usize> {
                 let number = &json[at..at + len];
                 // Shorter numbers without an exponent cannot overflow.
                 let suspect = len > 300 || memchr::memchr2(b'e', b'E', number).is_some();
-                if suspect {
-                    let value: f64 = std::str::from_utf8(number).ok()?.parse().ok()?;
-                    if value.is_infinite() {
-                        return Some(at);
-                    }
+                if suspect && overflows(number) {
+                    return Some(at);
                 }
                 at += len;
             }
@@ -162,6 +161,23 @@ pub(crate) fn overflowing_number(json: &[u8]) -> Option<usize> {
     }
     None
 }
+
+/// Whether a JSON number is nearer to infinity than to any f64. By its digits: parsing may take a thousand times as long.
+fn overflows(number: &[u8]) -> bool {
+    let Decimal { whole, fraction, exponent, .. } = Decimal::of(number);
+    let digits = || whole.iter().chain(fraction);
+    let zeros = digits().take_while(|digit| **digit == b'0').count();
+    // Where the point belongs, counted from the first digit that is not zero.
+    let point = whole.len() as i64 + exponent - zeros as i64;
+    match point.cmp(&309) {
+        Ordering::Less => false,
+        Ordering::Equal => digits().skip(zeros).ge(HALFWAY_TO_INFINITY),
+        Ordering::Greater => zeros < whole.len() + fraction.len(),
+    }
+}
+
+/// 2^1024 - 2^970, of 309 digits, without the zero at its end: what is not less rounds to infinity.
+const HALFWAY_TO_INFINITY: &[u8] = b"179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880177904174497792";
 
 /// Whether any object has a key twice.
 fn has_repeated_keys(tape: &Tape<'_>) -> bool {
@@ -289,6 +305,28 @@ mod tests {
             assert_eq!(value(&nested).is_ok(), ok, "{json}");
             assert_eq!(check(nested.as_bytes()).err().and_then(|e| e.offset()), (!ok).then_some(16));
         }
+    }
+
+    #[test]
+    fn what_overflows_is_known_by_its_digits() {
+        let halfway = std::str::from_utf8(HALFWAY_TO_INFINITY).unwrap();
+        let below = format!("{}7", &halfway[..307]);
+        for digits in [halfway, &below, "1", "17976931348623157", "17976931348623158079372", "9", "0", "000"]
+        {
+            for exponent in [-400, -1, 0, 1, 2, 3, 50, 290, 291, 292, 293, 306, 307, 308, 309, 310, 1 << 30] {
+                for zeros in ["", "0", "0000000"] {
+                    for number in [
+                        format!("{digits}{zeros}e{exponent}"),
+                        format!("0.{zeros}{digits}E{exponent:+}"),
+                        format!("-{}.{}0{zeros}e{exponent}", &digits[..1], &digits[1..]),
+                    ] {
+                        let parsed: f64 = number.parse().unwrap();
+                        assert_eq!(overflows(number.as_bytes()), parsed.is_infinite(), "{number}");
+                    }
+                }
+            }
+        }
+        assert!(overflows(format!("{halfway}0").as_bytes()) && !overflows(format!("{below}9").as_bytes()));
     }
 
     #[test]
