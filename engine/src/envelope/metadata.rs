@@ -234,10 +234,11 @@ impl<'a> MetadataView<'a> {
         if matches!(self.json, b"" | b"{}") {
             return None;
         }
-        if !self.entries().any(|(name, _)| name == "sha256") {
-            return None;
-        }
-        let digest = self.get::<String>("sha256").and_then(|hex| digest(&hex));
+        let (_, value) = self.entries().filter(|(name, _)| name == "sha256").last()?;
+        // No digest is longer, were every digit an escape; and every payload's metadata is asked for one.
+        let short = value.len() <= 64 * 6 + 2;
+        let hex = if short { dictionary::read::<String>(value).ok() } else { None };
+        let digest = hex.and_then(|hex| digest(&hex));
         Some(digest.map_or(Sha256Entry::Unusable, Sha256Entry::Digest))
     }
 

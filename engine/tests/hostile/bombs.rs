@@ -156,6 +156,11 @@ fn metadata_and_names() {
     let most = &most[..most.rfind(',').unwrap()];
     bomb("as much as is allowed", message(&format!("\"metadata\":{most}}},"), "")).unwrap();
 
+    let list = vec!["0"; 500_000].join(",");
+    let entry =
+        format!(r#"{{"type":"text","transport":"direct","data":"","metadata":{{"sha256":[{list}]}}}}"#);
+    bomb("a list for a digest", message("", &entry)).unwrap();
+
     for (how, name) in [("", "n".repeat(10_000_000)), (" in escapes", "\\n".repeat(10_000_000))] {
         let refused =
             |what: &str, message| refused(&format!("{what}{how}"), message, ErrorKind::LimitExceeded);
