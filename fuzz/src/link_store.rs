@@ -1,4 +1,8 @@
 //! A store that misbehaves, and a receiver that fetches from it: held against a model of what may come of it.
+//!
+//! Uploads are not in it. Who tries them again and deletes what is not wanted is the bridge, which is not public below a
+//! whole send with NATS, so that no fuzz target reaches it. A property beside it, in `engine/src/link/upload.rs`, holds that
+//! part (retries, drops in the middle, deletions, all with faults) against its model; `scripts/faults.sh` does the whole.
 
 use std::collections::HashMap;
 use std::future;

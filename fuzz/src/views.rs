@@ -9,8 +9,11 @@ use natsbridge::{Content, Envelope, Limits};
 use crate::properties;
 use crate::source::{self, Source};
 
-/// The most bytes for one payload's entry: views, position, the state of its content.
-const ENTRY: u64 = 512;
+/// Bytes of one payload's entry, as `Limits::message_len` says; up to [`INLINE`] of them stand in the envelope itself.
+const ENTRY: u64 = 88;
+const INLINE: u64 = 8;
+/// A list that doubles has room for twice what is in it, and while it moves it is there twice, the second time half as long.
+const GROWTH: u64 = 3;
 /// What a parser may take at once before it looks at how much there is: buffers of a fixed size, error texts.
 const CONSTANT: u64 = 4096;
 
@@ -47,6 +50,11 @@ pub(crate) fn memory(bytes: &[u8]) {
     check(Bytes::from(message));
 }
 
+/// What the entries of so many payloads take at most.
+fn entries(count: u64) -> u64 {
+    if count > INLINE { GROWTH * ENTRY * count } else { 0 }
+}
+
 fn check(message: Bytes) {
     let limits = Limits::default().payload_count(2048);
     let len = message.len() as u64;
@@ -55,12 +63,12 @@ fn check(message: Bytes) {
     let held = measure(|| decoded = Envelope::decode_with(own, &limits).ok()).bytes_max;
     let Some(envelope) = decoded else {
         // Payloads are noted as they come, so a message that ends badly has cost as much.
-        let most = 2 * len + CONSTANT + ENTRY * (len / 2).min(2048) * 2;
+        let most = entries((len / 2).min(2048)) + GROWTH * len + CONSTANT;
         return assert!(held <= most, "{held} bytes for a refusal of {len}");
     };
     let count = envelope.payload_count() as u64;
-    // Strings with escapes are copied, the entries' list doubles as it grows.
-    let most = 2 * len + CONSTANT + ENTRY * count * 2;
+    // Strings with escapes are copied.
+    let most = entries(count) + GROWTH * len + CONSTANT;
     assert!(held <= most, "{held} bytes for a message of {len} with {count} payloads");
 
     let place = message.as_ptr_range();

@@ -236,7 +236,10 @@ pub(crate) async fn delete_unwanted(store: &dyn LinkStore, ledger: &Ledger) -> R
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::collections::BTreeSet;
+    use std::sync::{Mutex, MutexGuard};
+
+    use proptest::prelude::*;
 
     use super::super::store::{BoxFuture, Download};
     use super::super::{LinkUrl, Origin};
@@ -294,5 +297,179 @@ mod tests {
         assert!(tries.len() == 4 && tries.iter().all(|&at| at < total), "{tries:?}");
         assert!(store.began.elapsed() <= total + Duration::from_millis(300), "{:?}", store.began.elapsed());
         assert_eq!(ledger.unwanted(), ["handle"], "to be deleted at the end");
+    }
+
+    /// A store whose uploads and deletions go as the numbers say.
+    #[derive(Debug)]
+    struct Random {
+        numbers: Mutex<std::vec::IntoIter<u8>>,
+        /// Whether one handle stands for all files of a batch, as Plik's does.
+        shared: bool,
+        server: Mutex<Server>,
+    }
+
+    #[derive(Debug, Default)]
+    struct Server {
+        existing: BTreeSet<String>,
+        deleted: Vec<String>,
+        batches: Vec<Instant>,
+        uploads: u32,
+        /// The batch in which something failed for good.
+        last: Option<usize>,
+    }
+
+    impl Random {
+        fn next(&self, below: u8) -> u8 {
+            self.numbers.lock().unwrap().next().map_or(0, |number| number % below)
+        }
+
+        fn seconds(&self, below: u8) -> Duration {
+            Duration::from_secs(self.next(below).into())
+        }
+
+        fn server(&self) -> MutexGuard<'_, Server> {
+            self.server.lock().unwrap()
+        }
+
+        fn refuse<T>(&self, kind: ErrorKind) -> Result<T> {
+            let mut server = self.server();
+            if !kind.is_retryable() {
+                server.last = Some(server.batches.len());
+            }
+            Err(Error::new(kind, "as the numbers want it"))
+        }
+    }
+
+    impl LinkStore for Random {
+        fn upload_batch(&self, uploads: Vec<Upload>) -> BoxFuture<'_, Vec<Result<Uploaded>>> {
+            Box::pin(async move {
+                self.server().batches.push(Instant::now());
+                let mut results = Vec::new();
+                for upload in uploads {
+                    results.push(self.upload(upload).await);
+                }
+                if self.next(16) == 1 {
+                    results.pop();
+                    let _ = self.refuse::<()>(ErrorKind::UploadRejected);
+                }
+                results
+            })
+        }
+
+        fn upload(&self, upload: Upload) -> BoxFuture<'_, Result<Uploaded>> {
+            Box::pin(async move {
+                let turn = self.next(14);
+                match turn {
+                    1 => return self.refuse(ErrorKind::Network),
+                    2 => return self.refuse(ErrorKind::UploadRejected),
+                    _ => {}
+                }
+                let handle = {
+                    let mut server = self.server();
+                    server.uploads += 1;
+                    let number = if self.shared { server.batches.len() as u32 } else { server.uploads };
+                    format!("handle {number}")
+                };
+                upload.announce(&*handle).await?;
+                self.server().existing.insert(handle.clone());
+                sleep(self.seconds(4)).await;
+                match turn {
+                    3 | 4 => return self.refuse(ErrorKind::UploadUnavailable),
+                    5 => return self.refuse(ErrorKind::UploadRejected),
+                    6 => std::future::pending().await,
+                    // Success is claimed for what was read in part.
+                    7 => drop(upload.open().await?.next().await?),
+                    _ => drop(upload.bytes().await?),
+                }
+                Ok(Uploaded::new(LinkUrl::parse("http://h/f").unwrap()).with_handle(handle))
+            })
+        }
+
+        fn delete<'a>(&'a self, handle: &'a str) -> BoxFuture<'a, Result<()>> {
+            Box::pin(async move {
+                match self.next(8) {
+                    1 => return Err(Error::new(ErrorKind::Network, "unreachable")),
+                    2 => std::future::pending().await,
+                    3 => return Err(Error::new(ErrorKind::LinkUnavailable, "not now")),
+                    _ => {}
+                }
+                let mut server = self.server();
+                server.existing.remove(handle);
+                server.deleted.push(handle.to_owned());
+                Ok(())
+            })
+        }
+
+        fn download<'a>(&'a self, _: &'a LinkUrl) -> BoxFuture<'a, Result<Download>> {
+            Box::pin(std::future::pending())
+        }
+
+        fn origins(&self) -> Vec<Origin> {
+            vec![]
+        }
+
+        fn max_url_len(&self, _: &str) -> usize {
+            0
+        }
+    }
+
+    /// A message's uploads, dropped in the middle or not, and what the bridge does when the message goes out, or not.
+    async fn send(numbers: Vec<u8>) {
+        let (numbers, shared) = (Mutex::new(numbers.clone().into_iter()), numbers.len() % 2 == 1);
+        let store = Random { numbers, shared, server: Mutex::default() };
+        let last_begin = (store.next(2) == 1).then(|| store.seconds(10));
+        let retry = Retry::default().max_retries(store.next(4).into()).total(last_begin);
+        let total = Some(Duration::from_secs(1) + store.seconds(60));
+        let options = UploadOptions { retry, total, ..UploadOptions::default() };
+        let item = |n: u8| (n.to_string(), Source::chunks(vec![vec![n; 10].into(), vec![n; 10].into()]));
+        let items: Vec<_> = (0..1 + store.next(4)).map(item).collect();
+        let count = items.len();
+        let dropped = (store.next(4) == 1).then(|| store.seconds(6));
+
+        let ledger = Arc::new(Ledger::new(None));
+        let began = Instant::now();
+        let uploads = upload_all(&store, items, &ledger, &options, None, 1);
+        let outcome = match dropped {
+            Some(after) => timeout(after, uploads).await.ok(),
+            None => Some(uploads.await),
+        };
+        assert!(total.is_none_or(|total| began.elapsed() <= total + Duration::from_millis(2)));
+        let published: Vec<String> = match outcome {
+            Some(Ok(stored)) => {
+                assert_eq!(stored.len(), count);
+                assert!(stored.iter().all(|stored| stored.len == 20));
+                ledger.strike_out().await.unwrap();
+                ledger.keep();
+                stored.iter().map(|stored| stored.uploaded.handle().to_owned()).collect()
+            }
+            Some(Err((number, error))) => {
+                assert!(number < count);
+                assert_eq!(error.attempts(), Some(store.server().batches.len() as u32), "{error}");
+                vec![]
+            }
+            None => vec![],
+        };
+        // What has been struck out and let go of is deleted by nobody; the rest, now or by whoever reads the record.
+        ledger.fail_all();
+        let _ = delete_unwanted(&store, &ledger).await;
+        let (server, known) = (store.server(), ledger.unwanted());
+        for handle in &server.existing {
+            assert!(published.contains(handle) || known.contains(handle), "{handle} is known to nobody");
+        }
+        for handle in &published {
+            assert!(server.existing.contains(handle) && !server.deleted.contains(handle), "{handle} is gone");
+        }
+        assert!(server.batches.len() <= 1 + retry.max_retries as usize);
+        let in_time = |at: &Instant| last_begin.is_none_or(|last| *at - began <= last);
+        assert!(server.batches.iter().skip(1).all(in_time), "{:?} of {last_begin:?}", server.batches);
+        assert!(server.last.is_none_or(|last| last == server.batches.len()), "tried again for nothing");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_uploaded_is_published_or_deleted_or_known(numbers in prop::collection::vec(any::<u8>(), 0..80)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+            runtime.unwrap().block_on(send(numbers));
+        }
     }
 }

@@ -1,5 +1,8 @@
 //! What must hold for any bytes: the bodies of the property tests and of the fuzz targets.
 
+use ::base64::Engine as _;
+use ::base64::engine::general_purpose::STANDARD;
+use ::base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::{Bytes, BytesMut};
 use natsbridge::base64::{Codec, Invalid, Tier};
 use natsbridge::plan::{PlanItem, PlanLimits};
@@ -306,6 +309,8 @@ pub(crate) fn envelope_round_trip(bytes: &[u8]) {
         })
         .collect();
     let whole: Vec<Vec<u8>> = made.iter().map(|made| made.chunks.concat()).collect();
+    let json_of =
+        |metadata: &Option<Metadata>| metadata.as_ref().map_or_else(|| "{}".into(), Metadata::to_json);
     let mut payloads = Vec::new();
     let mut expected_payloads = Vec::new();
     for (made, whole) in made.iter().zip(&whole) {
@@ -322,7 +327,7 @@ pub(crate) fn envelope_round_trip(bytes: &[u8]) {
             Some((url, size)) => write::Data::Link(url, *size),
             None => write::Data::Bytes(whole),
         };
-        let metadata = made.metadata.as_ref().map_or_else(|| "{}".into(), Metadata::to_json);
+        let metadata = json_of(&made.metadata);
         expected_payloads.push(write::payload(
             snake,
             made.texts.each_ref().map(String::as_str),
@@ -335,7 +340,7 @@ pub(crate) fn envelope_round_trip(bytes: &[u8]) {
     let expected = write::message(
         snake,
         &strings.each_ref().map(String::as_str),
-        &metadata.as_ref().map_or_else(|| "{}".into(), Metadata::to_json),
+        &json_of(&metadata),
         &expected_payloads,
     );
 
@@ -351,10 +356,12 @@ pub(crate) fn envelope_round_trip(bytes: &[u8]) {
     let envelope = Envelope::decode(message.clone()).expect("what was written reads back");
     assert_eq!(envelope.dialect(), dialect);
     assert_eq!(strings_of(&envelope), strings.each_ref().map(String::as_str));
+    assert_eq!(envelope.metadata().as_json(), json_of(&metadata));
     assert_eq!(envelope.payload_count(), made.len());
     for ((view, made), whole) in envelope.payloads().zip(&made).zip(&whole) {
         assert_eq!([view.id(), view.dataname()], [&made.texts[0], &made.texts[1]].map(String::as_str));
         assert_eq!(view.payload_type(), PayloadType::from_name(&made.texts[2]));
+        assert_eq!(view.metadata().as_json(), json_of(&made.metadata));
         match &made.link {
             Some((url, size)) if *size <= i64::MAX as u64 => {
                 assert_eq!(
@@ -371,10 +378,17 @@ pub(crate) fn envelope_round_trip(bytes: &[u8]) {
             }
         }
     }
-    // The same input gives the same bytes, from the decoded fields too.
+    // The same input gives the same bytes, from the decoded fields and metadata too.
+    let decoded =
+        |view: natsbridge::MetadataView<'_>| Metadata::from_json(view.as_json()).expect("it was written");
+    let of_message = decoded(envelope.metadata());
+    let of_payloads: Vec<_> = envelope.payloads().map(|view| decoded(view.metadata())).collect();
+    for (payload, metadata) in payloads.iter_mut().zip(&of_payloads) {
+        payload.metadata = Some(metadata);
+    }
     let mut again = BytesMut::new();
     let mut copied = MessageFields::from(&envelope);
-    copied.metadata = metadata.as_ref();
+    copied.metadata = Some(&of_message);
     natsbridge::encode(dialect, &copied, &payloads, &mut again);
     assert_eq!(again, message);
 }
@@ -398,8 +412,8 @@ fn metadata(source: &mut Source<'_>) -> Option<Metadata> {
     (!metadata.is_empty()).then_some(metadata)
 }
 
-/// The bytes as base64 text: one call, any split and the oracle agree on the result and on the offset of an error. And
-/// the bytes as bytes: so do the encoders.
+/// The bytes as base64 text: one call, any split and the oracle agree on the result and on the offset of an error, and the
+/// `base64` crate on the result. And the bytes as bytes: so do the encoders.
 pub(crate) fn base64_split(bytes: &[u8]) {
     let (splits, input) = bytes.split_at(bytes.len().min(4));
     check_decode(input, splits);
@@ -433,8 +447,25 @@ pub(crate) fn codecs() -> impl Iterator<Item = Codec> {
     Tier::available().map(|tier| Codec::with_tier(tier).expect("it is available"))
 }
 
+/// What the `base64` crate makes of it, which knows one alphabet, one rule for padding, and no line end at a time.
+fn decoded_elsewhere(text: &[u8]) -> Option<Vec<u8>> {
+    let text = text.strip_suffix(b"\n").map_or(text, |text| text.strip_suffix(b"\r").unwrap_or(text));
+    let url_safe = text.iter().any(|byte| matches!(byte, b'-' | b'_'));
+    let alphabet = if url_safe { &::base64::alphabet::URL_SAFE } else { &::base64::alphabet::STANDARD };
+    [DecodePaddingMode::RequireCanonical, DecodePaddingMode::RequireNone].into_iter().find_map(|padding| {
+        let config = GeneralPurposeConfig::new().with_decode_padding_mode(padding);
+        GeneralPurpose::new(alphabet, config).decode(text).ok()
+    })
+}
+
 pub(crate) fn check_decode(text: &[u8], splits: &[u8]) {
     let expected = oracle::base64::decode(text);
+    assert_eq!(
+        decoded_elsewhere(text).as_ref(),
+        expected.as_ref().ok(),
+        "{:?}",
+        String::from_utf8_lossy(text)
+    );
     let mut what = None;
     for codec in codecs() {
         let shown = || format!("{:?} by {}", String::from_utf8_lossy(text), codec.tier());
@@ -469,6 +500,7 @@ pub(crate) fn decode_in_pieces_by(codec: Codec, pieces: &[&[u8]]) -> Result<Vec<
 pub(crate) fn check_encode(bytes: &[u8], splits: &[u8]) {
     let expected = oracle::base64::encode(bytes);
     assert_eq!(expected.len(), base64::encoded_len(bytes.len()));
+    assert_eq!(expected, STANDARD.encode(bytes), "by the base64 crate");
     for codec in codecs() {
         let tier = codec.tier();
         let mut out = BytesMut::from(&b"kept"[..]);
