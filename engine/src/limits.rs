@@ -63,17 +63,21 @@ pub struct Limits {
     /// Bytes of the metadata of a message, and of that of each payload, as JSON text. Default 1 MiB (chosen: whoever has
     /// more to say has a dictionary).
     ///
-    /// Looking one key up reads all of it once.
+    /// Looking one key up reads all of it once. What is read as a value is not held against
+    /// [`json_values`](Self::json_values): a `serde_json::Value` takes up to 150 bytes for each byte of its text, the worst
+    /// being objects inside each other, so 160 MB at the default.
     pub metadata_len: usize,
     /// Bytes of one payload inside a message, decoded. Default 64 MiB: never less than fits into a message.
     ///
     /// A program that asks for payloads one by one holds this much for each that it keeps.
     pub payload_len: u64,
-    /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen).
+    /// Bytes of one payload fetched by link into memory. Default 1 GiB (chosen: what a machine of
+    /// today can hold once or twice; more belongs into a file).
     ///
     /// Memory grows with what arrives, not with what is announced; while it grows, for a moment up to twice that.
     pub download_len: u64,
-    /// Bytes of all payloads of one message that are fetched by link into memory. Default 4 GiB (chosen).
+    /// Bytes of all payloads of one message that are fetched by link into memory. Default 4 GiB (chosen:
+    /// a few of the largest).
     ///
     /// Counted once for each payload, at the size that it turned out to have; a payload that was fetched twice counts
     /// once.
@@ -81,10 +85,11 @@ pub struct Limits {
     /// Bytes of one payload fetched by link into a file, or read as a stream. Default 16 GiB (chosen): it costs no memory,
     /// but disks are not endless.
     pub save_len: u64,
-    /// Bytes of JSON text in a dictionary or in JSON rows that is read as a value. Default 64 MiB (chosen).
+    /// Bytes of JSON text in a dictionary or in JSON rows that is read as a value. Default 64 MiB (chosen: all that
+    /// fits into a message; more comes by link, and rather as a table).
     ///
-    /// Reading takes a copy of the text, and about 10 bytes of working memory for each byte in the worst case. What is made
-    /// of it comes on top: see [`json_values`](Self::json_values).
+    /// Reading takes up to five bytes of working memory for each byte of text. What its values take comes on top: see
+    /// [`json_values`](Self::json_values).
     pub json_len: u64,
     /// Objects, arrays and other values of a dictionary or of JSON rows that is read as a value, keys not counted. Default
     /// 2,097,152 (chosen).
@@ -92,6 +97,9 @@ pub struct Limits {
     /// A `serde_json::Value` takes 30 bytes for a number, and with what reading it takes up to 750 for each object where
     /// objects of one key stand inside each other, the worst that there is: 1.6 GB at the default. The caller's own type
     /// takes what it takes.
+    ///
+    /// A number is read in less than a microsecond, unless it has 20 digits and more and is hard to round: then the JSON
+    /// parser goes to the standard library, which can take 15 microseconds for one, half a minute at the default.
     pub json_values: u64,
     /// How deep a dictionary or JSON rows that are read may nest. Default [`MAX_DEPTH`], and values above it act as that.
     /// Metadata may always nest as deep as the envelope that it is part of.
@@ -115,7 +123,8 @@ pub struct Limits {
     /// Each takes about 500 bytes in the schema.
     pub table_columns: usize,
     /// Columns times record batches of one table, and its buffers, nested columns and dictionaries included; a nested
-    /// column counts once for each column that it is part of, and once more. Default 4,194,304 (chosen).
+    /// column counts once for each column that it is part of, and once more. Default 4,194,304 (chosen: the default of
+    /// [`table_columns`](Self::table_columns) in some ten batches, a gigabyte).
     ///
     /// Each takes up to 250 bytes beside its values, and a stream spends 16 on announcing it.
     pub table_buffers: u64,

@@ -206,6 +206,35 @@ fn a_json_value_takes_at_most_750_bytes() {
     }
 }
 
+/// Metadata is read without `json_values`: what `metadata_len` says of that.
+#[test]
+fn metadata_read_as_a_value_takes_at_most_150_times_its_text() {
+    let chain = format!("{}0{}", r#"{"":"#.repeat(122), "}".repeat(122));
+    let metadata = format!(r#"{{"k":[{}]}}"#, vec![chain; 100].join(","));
+    let envelope = Envelope::decode(message(&format!("\"metadata\":{metadata},"), "")).unwrap();
+    let get = || drop(envelope.metadata().get::<serde_json::Value>("k").unwrap());
+    let all = || drop(envelope.metadata().to_value::<serde_json::Value>().unwrap());
+    for taken in [measure(get), measure(all)] {
+        let each = taken.bytes_max / metadata.len() as u64;
+        assert!(each < 150, "{each} bytes for a byte");
+    }
+}
+
+/// Text without values to speak of: what `json_len` says of that.
+#[test]
+fn reading_json_takes_at_most_5_times_its_text_beside_its_values() {
+    let long = 1 << 20;
+    for json in [
+        format!("\"{}\"", "x".repeat(long)),
+        format!("\"{}\"", "\\n".repeat(long / 2)),
+        format!("[{}]", " ".repeat(long)),
+        format!("0.{}", "1".repeat(long)),
+    ] {
+        let taken = measure(|| drop(dictionary(&json, Limits::default()).json_value().unwrap())).bytes_max;
+        assert!(taken <= 5 * json.len() as u64, "{taken} bytes for {:?}", &json[..4]);
+    }
+}
+
 #[test]
 fn a_message_read_under_limits_hands_them_to_its_payloads() {
     let deep = direct("dictionary", b"[[[1,2]]]");
