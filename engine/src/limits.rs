@@ -128,8 +128,8 @@ pub struct Limits {
     ///
     /// Each takes up to 250 bytes beside its values, and a stream spends 16 on announcing it.
     pub table_buffers: u64,
-    /// Large payloads that the bridge reads as JSON or as a table at the same time, on threads of their own. Default 4
-    /// (chosen); 0 acts as 1.
+    /// Large dictionaries, and tables, that the bridge reads at the same time, on threads of their own. Default 4 (chosen:
+    /// the cores of a small machine); 0 acts as 1.
     ///
     /// The memory that reading takes is taken at most this many times: that of [`json_len`](Self::json_len),
     /// [`json_values`](Self::json_values), [`table_len`](Self::table_len) and [`table_buffers`](Self::table_buffers). What was
