@@ -235,10 +235,13 @@ impl<'a> MetadataView<'a> {
             return None;
         }
         let (_, value) = self.entries().filter(|(name, _)| name == "sha256").last()?;
+        let raw = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
         // No digest is longer, were every digit an escape; and every payload's metadata is asked for one.
-        let short = value.len() <= 64 * 6 + 2;
-        let hex = if short { dictionary::read::<String>(value).ok() } else { None };
-        let digest = hex.and_then(|hex| digest(&hex));
+        let digest = raw.filter(|raw| raw.len() <= 64 * 6).and_then(|raw| {
+            let mut digits = Vec::new();
+            escape::unescape_into(raw, &mut digits);
+            digest(&digits)
+        });
         Some(digest.map_or(Sha256Entry::Unusable, Sha256Entry::Digest))
     }
 
@@ -276,8 +279,7 @@ pub(crate) enum Sha256Entry {
 }
 
 /// 64 hexadecimal digits in either case; anything else does not count as a digest.
-fn digest(hex: &str) -> Option<[u8; 32]> {
-    let digits = hex.as_bytes();
+fn digest(digits: &[u8]) -> Option<[u8; 32]> {
     if digits.len() != 64 {
         return None;
     }
@@ -316,9 +318,9 @@ mod tests {
     #[test]
     fn a_digest_is_64_hexadecimal_digits_in_either_case() {
         let hex = "00ffAB".to_owned() + &"1".repeat(58);
-        assert_eq!(digest(&hex).map(|bytes| bytes[..3].to_vec()), Some(vec![0, 255, 0xab]));
+        assert_eq!(digest(hex.as_bytes()).map(|bytes| bytes[..3].to_vec()), Some(vec![0, 255, 0xab]));
         for wrong in ["", "00", &"g".repeat(64), &"1".repeat(65), &"é".repeat(32)] {
-            assert_eq!(digest(wrong), None, "{wrong}");
+            assert_eq!(digest(wrong.as_bytes()), None, "{wrong}");
         }
         let entry = |json: &str| MetadataView::new(json.as_bytes()).sha256();
         assert_eq!(
