@@ -95,7 +95,7 @@ impl Job for Decode<'_> {
         let scanner = Scanner::at_level(level, body);
         let mut reader = Reader {
             scanner,
-            resolved: Resolved { text: resolved, max_name },
+            resolved: &mut Resolved { text: resolved, max_name },
             dialect: None,
             strings,
             metadata,
@@ -118,7 +118,7 @@ type Payloads = SmallVec<[Entry; super::INLINE_PAYLOADS]>;
 /// Held by nobody but functions that are inlined, for the reason that the scanner gives.
 struct Reader<'a, L> {
     scanner: Scanner<'a, L>,
-    resolved: Resolved<'a>,
+    resolved: &'a mut Resolved<'a>,
     dialect: Option<Dialect>,
     strings: &'a mut [Text; STRING_FIELDS],
     metadata: &'a mut Span,
@@ -165,7 +165,7 @@ impl<L: Level> Reader<'_, L> {
                     if !compact_strings(
                         &mut self.scanner,
                         &mut self.dialect,
-                        &mut self.resolved,
+                        self.resolved,
                         &mut seen,
                         strings,
                         find,
@@ -209,7 +209,7 @@ impl<L: Level> Reader<'_, L> {
     fn in_order(&mut self, order: &Order) -> Scan<usize> {
         self.dialect = Some(order.dialect);
         for (at, (text, behind)) in self.strings.iter_mut().zip(&order.behind).enumerate() {
-            *text = rest_of_text(&mut self.scanner, &mut self.resolved)?;
+            *text = rest_of_text(&mut self.scanner, self.resolved)?;
             if !self.scanner.skip_piece(behind) {
                 let fields = at + 1;
                 return if fields == STRING_FIELDS { self.metadata_in_order(order) } else { Ok(fields) };
@@ -235,7 +235,7 @@ impl<L: Level> Reader<'_, L> {
     fn field(&mut self, field: Field) -> Scan<bool> {
         if let Some(text) = self.strings.get_mut(field as usize) {
             *text = match self.scanner.kind()? {
-                Kind::String => string(&mut self.scanner, &mut self.resolved)?,
+                Kind::String => string(&mut self.scanner, self.resolved)?,
                 Kind::Null => {
                     self.scanner.literal()?;
                     Text::default()
@@ -313,7 +313,7 @@ impl<L: Level> Reader<'_, L> {
                 more = compact_strings(
                     &mut self.scanner,
                     &mut self.dialect,
-                    &mut self.resolved,
+                    self.resolved,
                     &mut seen,
                     texts,
                     find,
@@ -597,12 +597,12 @@ impl<L: Level> Reader<'_, L> {
 
     #[inline(always)]
     fn string(&mut self) -> Scan<Text> {
-        string(&mut self.scanner, &mut self.resolved)
+        string(&mut self.scanner, self.resolved)
     }
 
     #[inline(always)]
     fn rest_of_text(&mut self) -> Scan<Text> {
-        rest_of_text(&mut self.scanner, &mut self.resolved)
+        rest_of_text(&mut self.scanner, self.resolved)
     }
 
     #[inline(always)]
