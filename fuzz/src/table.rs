@@ -91,7 +91,7 @@ fn batches(source: &mut Source<'_>) -> Vec<RecordBatch> {
             let values = all.column(source.below(all.num_columns()));
             let values =
                 Some(values).filter(|values| !matches!(values.data_type(), DataType::Dictionary(..)));
-            let values = values.unwrap_or(all.column(0));
+            let values = values.unwrap_or_else(|| all.column(0));
             (1..=values.len())
                 .map(|count| {
                     let keys = Int8Array::from_iter_values(0..count as i8);
