@@ -37,8 +37,8 @@ pub(super) struct Part<'a> {
     views: Vec<Views>,
 }
 
-/// A column of views into buffers behind them. Any number of rows may look at the same bytes, and the decoder validates them
-/// for each.
+/// A column of text in views into buffers behind them. Any number of rows may look at the same bytes, and the decoder
+/// validates them for each.
 struct Views {
     /// Which buffer of the batch holds the views.
     buffer: usize,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::StringViewBuilder;
+use arrow_array::builder::{BinaryViewBuilder, StringViewBuilder};
 use arrow_array::types::Int32Type;
 use arrow_array::{
     Array, ArrayRef, DictionaryArray, FixedSizeListArray, Int8Array, Int32Array, Int64Array, ListArray,
@@ -34,6 +34,9 @@ fn views_count_by_their_length_however_few_bytes_they_share() {
     let own: usize = words.data_buffers().iter().map(|buffer| buffer.len()).sum();
     let words = batch([("text", column(words))]);
     let short = batch([("text", column(StringViewArray::from_iter_values(vec!["twelve bytes"; 64])))]);
+    let mut bytes = BinaryViewBuilder::new().with_deduplicate_strings();
+    (0..64).for_each(|_| bytes.append_value([7; 1000]));
+    let bytes = batch([("bytes", column(bytes.finish()))]);
     let keys = Int32Array::from_iter_values(0..64);
     let dictionary = DictionaryArray::<Int32Type>::new(keys, column(repeated(&"é".repeat(500), 64)));
     let dictionary = batch([("text", column(dictionary))]);
@@ -42,6 +45,7 @@ fn views_count_by_their_length_however_few_bytes_they_share() {
         ("shared", rows, 64 * 16 + 8 + 64 * 1000),
         ("not shared", words, 64 * 16 + 8 + own),
         ("in the view itself", short, 64 * 16 + 8),
+        ("not text", bytes, 64 * 16 + 8 + 1000),
         ("of a dictionary", dictionary, 64 * 16 + 8 + 64 * 1000 + 64 * 4 + 8),
     ] {
         for stream in [
