@@ -117,7 +117,7 @@ where
                 for _ in 0..u64::try_from(count).map_err(negative)? {
                     self.buffers([any])?;
                 }
-                // Nobody looks at the bytes of other views.
+                // Of what other views point to, the decoder compares four bytes.
                 if *data_type == DataType::Utf8View {
                     // The rows' 16 bytes each are there.
                     self.views.push(Views { buffer, rows: rows as usize, own: self.budget.used - before });
