@@ -100,6 +100,7 @@ pub mod base64;
 #[cfg(feature = "nats")]
 pub mod bridge;
 mod buffers;
+mod decimal;
 mod digits;
 pub mod envelope;
 mod error;

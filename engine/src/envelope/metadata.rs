@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::escape;
 use super::scan::{self, Scanner};
+use crate::decimal::nearest_f64;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::dictionary;
 
@@ -173,7 +174,8 @@ fn shortest(number: &str) -> String {
     if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
         return number.to_owned();
     }
-    let float: f64 = number.parse().unwrap_or_default();
+    // The text has been checked.
+    let float = nearest_f64(number.as_bytes()).unwrap_or_default();
     serde_json::to_string(&float).unwrap_or_default()
 }
 
@@ -313,6 +315,8 @@ mod tests {
         let spelt = Metadata::from_json(r#"{"\u00e9":"\u00e9\/\u000a","n":[1.50,-0,1e2]}"#).unwrap();
         assert_eq!(spelt.to_json(), "{\"é\":\"é/\\n\",\"n\":[1.5,-0,100.0]}");
         assert!(Metadata::from_json("{\"a\":1e400}").is_err());
+        let long = format!("{{\"n\":0.{}9007199254740993e700016}}", "0".repeat(700_000));
+        assert_eq!(Metadata::from_json(&long).unwrap().to_json(), "{\"n\":9007199254740992.0}");
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub(crate) mod escape;
 mod metadata;
 mod names;
 pub(crate) mod scan;
-pub(crate) mod size;
+mod size;
 
 use std::fmt;
 use std::ops::Range;

@@ -1,4 +1,6 @@
-//! Numbers by their digits: a payload's `size`, a whole number judged by its value and not by how it is written.
+//! A payload's `size`: a whole number, judged by its value and not by how it is written.
+
+use crate::decimal::Decimal;
 
 /// A whole number as this crate writes it, of up to 18 digits, and their count, if a comma follows; anything else is left
 /// to the general path.
@@ -39,44 +41,6 @@ pub(super) fn integer(number: &[u8]) -> Option<u64> {
         point -= 1;
     }
     (value <= i64::MAX as u64 && !(negative && value != 0)).then_some(value)
-}
-
-/// The parts of a JSON number.
-pub(crate) struct Decimal<'a> {
-    pub(crate) negative: bool,
-    pub(crate) whole: &'a [u8],
-    pub(crate) fraction: &'a [u8],
-    /// Held within bounds that no message's digits can outweigh.
-    pub(crate) exponent: i64,
-}
-
-impl<'a> Decimal<'a> {
-    pub(crate) fn of(number: &'a [u8]) -> Self {
-        let (negative, number) = match number.strip_prefix(b"-") {
-            Some(rest) => (true, rest),
-            None => (false, number),
-        };
-        let (mantissa, exponent) = match number.iter().position(|byte| matches!(byte, b'e' | b'E')) {
-            Some(at) => (&number[..at], exponent(&number[at + 1..])),
-            None => (number, 0),
-        };
-        let (whole, fraction) = match mantissa.iter().position(|&byte| byte == b'.') {
-            Some(at) => (&mantissa[..at], &mantissa[at + 1..]),
-            None => (mantissa, &[][..]),
-        };
-        Self { negative, whole, fraction, exponent }
-    }
-}
-
-/// An exponent, held within bounds that no message's digits can outweigh.
-fn exponent(digits: &[u8]) -> i64 {
-    const BOUND: i64 = 1 << 40;
-    let (sign, digits) = match digits {
-        [b'-', rest @ ..] => (-1, rest),
-        [b'+', rest @ ..] => (1, rest),
-        rest => (1, rest),
-    };
-    sign * digits.iter().fold(0, |value: i64, digit| (value * 10 + i64::from(digit - b'0')).min(BOUND))
 }
 
 #[cfg(test)]
