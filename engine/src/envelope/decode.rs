@@ -7,13 +7,13 @@ use smallvec::SmallVec;
 
 use super::bounds;
 use super::early::Early;
-use super::escape::{unescape_into, unescaped_len};
 use super::names::{
     self, CAMEL_ORDER, CAMEL_TYPE, Camel, DATANAME, Dialect, FIELDS, Field, Order, PAYLOAD_FIELDS,
-    PayloadField, SNAKE_ORDER, SNAKE_TYPE, STRING_FIELDS, Snake, Spelling, WORD_LEN, Word,
+    PayloadField, SNAKE_ORDER, SNAKE_TYPE, STRING_FIELDS, Snake, Spelling, Word,
 };
-use super::scan::{Kind, RawString, Scan, ScanError, Scanner};
+use super::scan::{Kind, Scan, ScanError, Scanner};
 use super::size::{integer, plain_integer};
+use super::strings::{Resolved, resolved_word, rest_of_text, span, string};
 use super::{DataSpan, Defect, Entry, Envelope, Size, Span, Text, Transport};
 use crate::base64;
 use crate::base64::arch::{Baseline, Job, Level, dispatch};
@@ -648,42 +648,6 @@ fn compact_strings<L: Level>(
     }
 }
 
-#[inline(always)]
-fn string<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut Resolved<'_>) -> Scan<Text> {
-    scanner.expect(b'"', "expected a string")?;
-    rest_of_text(scanner, resolved)
-}
-
-/// A string from behind its opening quote.
-#[inline(always)]
-fn rest_of_text<L: Level>(scanner: &mut Scanner<'_, L>, resolved: &mut Resolved<'_>) -> Scan<Text> {
-    let RawString { range, escaped } = scanner.rest_of_string()?;
-    Ok(if escaped { resolved.resolve(scanner.input(), range) } else { Text::in_body(span(&range)) })
-}
-
-/// Where strings that hold escapes go.
-struct Resolved<'a> {
-    text: &'a mut Vec<u8>,
-    max_name: usize,
-}
-
-impl Resolved<'_> {
-    /// A text that is too long stays where it is, escapes and all: `bounds` refuses the message for it.
-    #[inline(never)]
-    fn resolve(&mut self, input: &[u8], range: Range<usize>) -> Text {
-        let raw = &input[range.clone()];
-        // No escape is longer than six times what it stands for: most of what is too long need not be counted.
-        let len = if raw.len() / 6 > self.max_name { usize::MAX } else { unescaped_len(raw) };
-        if len > self.max_name {
-            return Text::in_body(span(&range));
-        }
-        let start = self.text.len();
-        self.text.reserve(len);
-        unescape_into(raw, self.text);
-        Text::in_resolved(span(&(start..self.text.len())))
-    }
-}
-
 /// Where `word` stands in a piece without its first byte.
 const fn place(piece: &[u8], word: &[u8]) -> Range<usize> {
     let mut at = 1;
@@ -697,17 +661,6 @@ const fn place(piece: &[u8], word: &[u8]) -> Range<usize> {
         }
         at += 1;
     }
-}
-
-/// A key that holds escapes.
-#[inline(never)]
-fn resolved_word(raw: &[u8]) -> Word {
-    if unescaped_len(raw) > WORD_LEN {
-        return Word::NONE;
-    }
-    let mut resolved = Vec::new();
-    unescape_into(raw, &mut resolved);
-    Word::new(&resolved)
 }
 
 /// Which known keys an object has already had, in whatever spelling.
@@ -731,9 +684,4 @@ impl Seen {
     fn has(&self, field: u32) -> bool {
         self.0 & 1 << field != 0
     }
-}
-
-/// Positions fit 32 bits: `decode` refuses longer messages, and resolved text is never longer than its escapes.
-fn span(range: &Range<usize>) -> Span {
-    Span { start: range.start as u32, end: range.end as u32 }
 }

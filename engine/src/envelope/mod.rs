@@ -15,6 +15,7 @@ mod metadata;
 mod names;
 pub(crate) mod scan;
 mod size;
+mod strings;
 
 use std::fmt;
 use std::ops::Range;

@@ -359,7 +359,7 @@ pub(crate) fn find_payload_string_field(key: Word) -> Option<(usize, Option<Dial
 pub(crate) struct Word(u128);
 
 /// Bytes of a key that fit a [`Word`].
-pub(crate) const WORD_LEN: usize = 15;
+pub(super) const WORD_LEN: usize = 15;
 
 /// Masks for the first bytes of a number, by how many they are.
 static FIRST: [u128; WORD_LEN + 1] = {
@@ -374,7 +374,7 @@ static FIRST: [u128; WORD_LEN + 1] = {
 
 impl Word {
     /// What no key has.
-    pub(crate) const NONE: Self = Self(u128::MAX);
+    pub(super) const NONE: Self = Self(u128::MAX);
 
     pub(crate) const fn new(key: &[u8]) -> Self {
         if key.len() > WORD_LEN {
