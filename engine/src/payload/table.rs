@@ -114,10 +114,10 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 /// most 64 deep.
 ///
 /// # Errors
-/// [`ErrorKind::LimitExceeded`] for the limits above, otherwise [`ErrorKind::InvalidTable`]: empty or truncated
-/// input, big-endian data, tensors, buffers that overlap, deltas for dictionaries of nested values, anything that does not
-/// fit together. [`Error::offset`] is the start of the
-/// message or buffer at fault; what cannot be known more closely has the start of the message.
+/// [`ErrorKind::LimitExceeded`] for the limits above, and for ZSTD that claims much and needs a window above 8 MiB, unless
+/// [`Limits::table_len`] is none; otherwise [`ErrorKind::InvalidTable`]: empty or truncated input, big-endian data, tensors,
+/// buffers that overlap, deltas for dictionaries of nested values, anything that does not fit together. [`Error::offset`] is
+/// the start of the message or buffer at fault; what cannot be known more closely has the start of the message.
 ///
 /// A panic inside Arrow, of which the checks before decoding are meant to leave none, becomes [`ErrorKind::Bug`]: please
 /// report it. That is a second net only, and none at all in programs built with `panic = "abort"`.
@@ -166,7 +166,7 @@ fn decode_part(
     values: &mut HashMap<i64, ArrayRef>,
     budget: &mut Budget,
 ) -> Result<Option<RecordBatch>> {
-    let unpacked = table_unpack::unpack(part, data)?;
+    let unpacked = table_unpack::unpack(part, data, budget.zstd_window_log())?;
     let (header, body) = match &unpacked {
         Some(unpacked) => (unpacked.header()?, unpacked.body.clone()),
         None => (part.header, data.slice_with_length(part.body.start, part.body.len())),

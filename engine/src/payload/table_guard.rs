@@ -170,8 +170,15 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         Self { used: 0, rows: 0, parts: 0, limits: *limits }
+    }
+
+    /// How far back a ZSTD frame may look if it claims more than is believed: 8 MiB, which is what every decoder should have
+    /// (RFC 8878, 3.1.1.1.2) and levels up to 19 use; without a limit 128 MiB, for all levels.
+    pub(super) fn zstd_window_log(&self) -> u32 {
+        let unlimited = self.limits.table_len > i64::MAX as u64;
+        if unlimited { 27 } else { 23 }
     }
 
     fn charge(&mut self, len: u64, at: usize) -> Result<()> {
@@ -203,7 +210,7 @@ pub(super) fn invalid(at: usize, what: impl Into<std::borrow::Cow<'static, str>>
     Error::new(ErrorKind::InvalidTable, what).at(at as u64)
 }
 
-fn exceeded(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+pub(super) fn exceeded(at: usize, what: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(ErrorKind::LimitExceeded, what).at(at as u64)
 }
 

@@ -16,7 +16,7 @@ use arrow_ipc::{
 use flatbuffers::FlatBufferBuilder;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, zstd_sys};
 
-use super::table_guard::{Header, Part, invalid};
+use super::table_guard::{Header, Part, exceeded, invalid};
 use crate::{Error, ErrorKind, Result};
 
 /// The message that a sender without compression would have written.
@@ -37,11 +37,13 @@ impl Unpacked {
     }
 }
 
-/// Unpacks the buffers of a batch; `None` where they are not compressed. `data` is the input that `part` is of.
+/// Unpacks the buffers of a batch; `None` where they are not compressed. `data` is the input that `part` is of. ZSTD frames
+/// that claim much have windows of at most two to the `window_log`.
 ///
 /// # Errors
-/// [`ErrorKind::InvalidTable`] with the offset of a buffer that is damaged, or that is longer or shorter than it claims.
-pub(super) fn unpack(part: &Part<'_>, data: &[u8]) -> Result<Option<Unpacked>> {
+/// [`ErrorKind::InvalidTable`] with the offset of a buffer that is damaged, or that is longer or shorter than it claims;
+/// [`ErrorKind::LimitExceeded`] for [`LARGE_WINDOW`].
+pub(super) fn unpack(part: &Part<'_>, data: &[u8], window_log: u32) -> Result<Option<Unpacked>> {
     let batch = match part.header {
         Header::Batch(batch) => Some(batch),
         Header::Dictionary(dictionary) => dictionary.data(),
@@ -73,9 +75,12 @@ pub(super) fn unpack(part: &Part<'_>, data: &[u8]) -> Result<Option<Unpacked>> {
             Packed::Compressed { bytes, len } if codec == CompressionType::LZ4_FRAME => {
                 lz4::unpack(bytes, len, &mut body)
             }
-            Packed::Compressed { bytes, len } => unpack_zstd(&mut zstd, bytes, len, &mut body),
+            Packed::Compressed { bytes, len } => unpack_zstd(&mut zstd, bytes, len, window_log, &mut body),
         };
-        done.map_err(|what| invalid(at, format!("a compressed buffer is damaged: {what}")))?;
+        done.map_err(|what| match what {
+            LARGE_WINDOW => exceeded(at, what),
+            _ => invalid(at, format!("a compressed buffer is damaged: {what}")),
+        })?;
         let (len, claimed) = (body.end - start, buffer.len());
         if len != claimed {
             let what = format!("a compressed buffer claims to unpack into {claimed} bytes, and holds {len}");
@@ -177,34 +182,34 @@ fn unpack_zstd(
     context: &mut Option<DCtx<'static>>,
     bytes: &[u8],
     claimed: usize,
+    window_log: u32,
     body: &mut Body,
 ) -> Result<(), &'static str> {
-    let start = body.end;
-    let in_proportion = UNTRIED.saturating_add(bytes.len().saturating_mul(ZSTD_RATIO));
-    if claimed > in_proportion {
-        let done = unpack_zstd_in_steps(bytes, claimed, body);
-        if done != Err(zstd_safe::get_error_name(ZSTD_LARGE_WINDOW)) {
-            return done;
-        }
-        body.end = start;
+    if claimed > UNTRIED.saturating_add(bytes.len().saturating_mul(ZSTD_RATIO)) {
+        return unpack_zstd_in_steps(bytes, claimed, window_log, body);
     }
     let context = match context {
         Some(context) => context,
         None => context.insert(DCtx::try_create().ok_or(NO_MEMORY)?),
     };
+    let start = body.end as u64;
     let mut room = Cursor::new(body.spare(claimed));
-    room.set_position(start as u64);
+    room.set_position(start);
     body.end += context.decompress(&mut room, bytes).map_err(zstd_safe::get_error_name)?;
     Ok(())
 }
 
 /// Slower by a copy, but a step is only taken when all before it has come out.
 ///
-/// ZSTD keeps a window of that as well. Who has gone to such lengths as to look back further than 8 MiB is taken at his
-/// word instead: what is reserved then is only touched by what comes out.
-fn unpack_zstd_in_steps(bytes: &[u8], claimed: usize, body: &mut Body) -> Result<(), &'static str> {
+/// ZSTD keeps a window of that as well, as large as the frame declares: another claim, so it is bounded.
+fn unpack_zstd_in_steps(
+    bytes: &[u8],
+    claimed: usize,
+    window_log: u32,
+    body: &mut Body,
+) -> Result<(), &'static str> {
     let mut context = DCtx::try_create().ok_or(NO_MEMORY)?;
-    let window = DParameter::WindowLogMax(ZSTD_WINDOW_LOG);
+    let window = DParameter::WindowLogMax(window_log);
     context.set_parameter(window).map_err(zstd_safe::get_error_name)?;
     let start = body.end;
     let mut input = InBuffer::around(bytes);
@@ -212,8 +217,10 @@ fn unpack_zstd_in_steps(bytes: &[u8], claimed: usize, body: &mut Body) -> Result
         let (read, end) = (input.pos(), body.end);
         let left = claimed - (end - start);
         let mut output = OutBuffer::around_pos(body.spare(left.min(UNTRIED)), end);
-        let missing =
-            context.decompress_stream(&mut output, &mut input).map_err(zstd_safe::get_error_name)?;
+        let missing = context.decompress_stream(&mut output, &mut input).map_err(|code| match code {
+            ZSTD_LARGE_WINDOW => LARGE_WINDOW,
+            _ => zstd_safe::get_error_name(code),
+        })?;
         body.end = output.pos();
         if body.end - start > claimed {
             return Err(TOO_LONG);
@@ -266,12 +273,12 @@ const ALIGNMENT: usize = 16;
 const UNTRIED: usize = 4 << 20;
 /// What is believed of ZSTD beside that, as a multiple of its bytes (chosen): ordinary columns claim no more.
 const ZSTD_RATIO: usize = 16;
-/// 8 MiB, which is what ZSTD's ordinary levels use at most.
-const ZSTD_WINDOW_LOG: u32 = 23;
 /// ZSTD's codes are negative numbers without a sign.
 const ZSTD_LARGE_WINDOW: usize =
     (zstd_sys::ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg();
 const NO_MEMORY: &str = "there is no memory to unpack it";
+const LARGE_WINDOW: &str = "a ZSTD frame claims more than 4 MiB and 16 times its bytes, and needs a larger window than \
+                            `Limits::table_len` allows";
 const TOO_LONG: &str = "it holds more than it claims";
 
 #[cfg(test)]
@@ -279,13 +286,15 @@ mod tests {
     use allocation_counter::measure;
     use zstd_safe::CParameter;
 
+    use super::super::table_guard::Budget;
     use super::*;
+    use crate::Limits;
 
     fn unpacked(frames: &[u8], claimed: usize) -> Result<Vec<u8>, &'static str> {
         let mut body = Body::new(&[(0, Packed::Compressed { bytes: frames, len: claimed })], frames.len());
         body.room(5);
         body.end = 5;
-        unpack_zstd(&mut None, frames, claimed, &mut body)?;
+        unpack_zstd(&mut None, frames, claimed, 23, &mut body)?;
         Ok(body.bytes[5..body.end].to_vec())
     }
 
@@ -350,22 +359,29 @@ mod tests {
         let taken = measure(|| assert_eq!(unpacked(tiny, 8).as_deref(), Ok(&b"12345678"[..]))).bytes_max;
         assert!(taken < 1 << 20, "{taken}");
 
-        // The same for what is out of proportion: read in steps, or at its word.
+        // What is out of proportion needs one. The third frame says how long it is, and is its own window. The window is
+        // taken by C code, which is not counted: that a large one is refused is what holds it. The body is counted.
         let content: Vec<u8> = (0..11_000_000_u32).map(|at| (at >> 16) as u8).collect();
-        for (window_log, most) in [(20, 19 << 20), (23, 30 << 20), (27, 16 << 20)] {
+        for (window_log, says_len) in [(20, false), (23, false), (24, true), (27, false)] {
             let mut context = zstd_safe::CCtx::create();
-            for parameter in [CParameter::WindowLog(window_log), CParameter::ContentSizeFlag(false)] {
+            for parameter in [CParameter::WindowLog(window_log), CParameter::ContentSizeFlag(says_len)] {
                 context.set_parameter(parameter).unwrap();
             }
             let mut frame = Vec::with_capacity(1 << 20);
             context.compress2(&mut frame, &content).unwrap();
             assert!(content.len() > UNTRIED + frame.len() * ZSTD_RATIO);
-            let mut body = Body::new(&[], 0);
-            body.claimed = content.len();
-            let taken =
-                measure(|| unpack_zstd(&mut None, &frame, content.len(), &mut body).unwrap()).bytes_max;
-            assert!(body.bytes[..body.end] == content, "{window_log}");
-            assert!(taken < most, "{window_log}: {taken}");
+            for limits in [Limits::default(), Limits::none()] {
+                let allowed = Budget::new(&limits).zstd_window_log();
+                let mut body = Body::new(&[], 0);
+                body.claimed = content.len();
+                let mut result = Ok(());
+                let unpack = || result = unpack_zstd(&mut None, &frame, content.len(), allowed, &mut body);
+                let taken = measure(unpack).bytes_max;
+                let fits = window_log <= allowed;
+                assert_eq!(result, if fits { Ok(()) } else { Err(LARGE_WINDOW) }, "{window_log}");
+                assert!(!fits || body.bytes[..body.end] == content, "{window_log}");
+                assert!(taken < if fits { 30 << 20 } else { 5 << 20 }, "{window_log}: {taken}");
+            }
         }
     }
 }
