@@ -17,7 +17,7 @@ use crate::link::fetch::collect;
 use crate::link::flight::{Cache, Flights};
 use crate::link::room::Room;
 use crate::link::save::{self, Target};
-use crate::link::transfer::{Source, Transfer};
+use crate::link::transfer::{Source, Transfer, check_limit};
 use crate::link::{
     Expected, FetchOptions, Fetched, LinkStore, LinkUrl, PayloadReader, Policy, Progress, Verified,
 };
@@ -103,7 +103,7 @@ impl Downloads {
         let fetched = async {
             let (url, source) = self.source(view).await?;
             let expected = expected(view);
-            if let Some(fetched) = self.cache.find(&expected) {
+            if let Some(fetched) = self.cached(&expected, self.options.max_len)? {
                 return Ok(fetched);
             }
             let download = || {
@@ -145,7 +145,7 @@ impl Downloads {
             }
             let (url, source) = self.source(view).await?;
             let expected = expected(view);
-            if let Some(Fetched { bytes, size_mismatch, .. }) = self.cache.find(&expected) {
+            if let Some(Fetched { bytes, size_mismatch, .. }) = self.cached(&expected, self.save_len)? {
                 let verification = verification(view, Verified::Digest);
                 let announced = announced(view).filter(|_| size_mismatch);
                 return save_bytes(&bytes, verification, announced, target).await;
@@ -173,12 +173,20 @@ impl Downloads {
         let index = view.index();
         let (url, source) = self.source(view).await.map_err(|error| error.in_payload(index))?;
         let expected = expected(view);
-        if let Some(fetched) = self.cache.find(&expected) {
+        let cached = self.cached(&expected, self.save_len).map_err(|error| error.in_payload(index))?;
+        if let Some(fetched) = cached {
             return Ok(PayloadReader::whole(fetched.bytes, verification(view, fetched.verified), index));
         }
         let transfer = Transfer::new(Source::Shared(source), url, expected, self.options(self.save_len));
         let transfer = transfer.map_err(|error| error.in_payload(index))?;
         PayloadReader::open(transfer, is_doubtful(view), index).await
+    }
+
+    /// What was downloaded before, if that is allowed to be so long.
+    fn cached(&self, expected: &Expected, max_len: u64) -> Result<Option<Fetched>> {
+        let fetched = self.cache.find(expected);
+        check_limit(fetched.as_ref().map_or(0, |fetched| fetched.bytes.len() as u64), max_len)?;
+        Ok(fetched)
     }
 
     fn options(&self, max_len: u64) -> FetchOptions {

@@ -104,7 +104,7 @@ impl<'a> Transfer<'a> {
             ));
         }
         if let Some(size) = expected.known_size() {
-            check_limit(size, &options)?;
+            check_limit(size, options.max_len)?;
         }
         Ok(Self {
             source,
@@ -216,7 +216,7 @@ impl<'a> Transfer<'a> {
             }
         }
         if let Some(announced) = announced {
-            check_limit(announced, &self.options)?;
+            check_limit(announced, self.options.max_len)?;
             // No need to read a body that cannot be right.
             check_size(announced, self.exact_size())?;
         }
@@ -266,7 +266,7 @@ impl<'a> Transfer<'a> {
             return Ok(None);
         }
         let received = self.received + chunk.len() as u64;
-        check_limit(received, &self.options)?;
+        check_limit(received, self.options.max_len)?;
         if let Some(most) = self.exact_size().or(self.announced).filter(|&most| received > most) {
             return Err(too_long(received, most));
         }
@@ -372,10 +372,10 @@ async fn in_time<T>(
     }
 }
 
-fn check_limit(len: u64, options: &FetchOptions) -> Result<()> {
-    if len > options.max_len {
+pub(crate) fn check_limit(len: u64, max_len: u64) -> Result<()> {
+    if len > max_len {
         return Err(Error::new(ErrorKind::LimitExceeded, "the file behind the link is larger than allowed")
-            .with_size(len, options.max_len));
+            .with_size(len, max_len));
     }
     Ok(())
 }

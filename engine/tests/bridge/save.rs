@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use natsbridge::bridge::BridgeBuilder;
 use natsbridge::link::{HttpTimeouts, Origin, PayloadReader, Policy, Retry};
-use natsbridge::{Bridge, ErrorKind, Message, Verification};
+use natsbridge::{Bridge, ErrorKind, Limits, Message, Verification};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -387,6 +387,16 @@ async fn a_cache_saves_what_was_verified() {
         tokio::io::copy(&mut reader, &mut tokio::io::sink()).await.unwrap();
     }
     assert_eq!(server.requests(), 1);
+
+    // What is in memory already is no longer for that.
+    let limits = Limits::default().save_len(499_999);
+    let bridge = builder().limits(limits).download_cache(1_000_000).connect(nats.url()).await.unwrap();
+    let message = self::message(&bridge, &server.url, &body);
+    let payload = message.payload("f").unwrap();
+    payload.bytes().await.unwrap();
+    assert_eq!(kind(payload.save(dir.path().join("g")).await), ErrorKind::LimitExceeded);
+    assert_eq!(kind(payload.reader().await), ErrorKind::LimitExceeded);
+    assert_eq!(dir.path().read_dir().unwrap().count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
