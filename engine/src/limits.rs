@@ -18,13 +18,13 @@ pub const MAX_DEPTH: usize = 128;
 /// |---|---|
 /// | `message_len`, `payload_count`, `name_len`, `metadata_len` | the message: it is an error item of the subscription, which goes on |
 /// | `payload_len`, `download_len`, `download_total`, `save_len` | that payload: the message's other payloads can be read |
-/// | `json_…`, `table_…` | that reading of the payload: its bytes can still be had |
+/// | `json_…`, `table_…` | that reading of the payload: its bytes can still be had, but not from [`smartreceive`](crate::smartreceive()) |
 ///
 /// All of these hold for each message or payload alone; `download_total` holds for the links of a message together. A program
 /// asks a [`Bridge`](crate::Bridge) for each payload itself, and decides how many of the results it keeps.
 /// [`smartreceive`](crate::smartreceive()) keeps all, so there `json_values`, `table_len`, `table_columns` and
-/// `table_buffers` bound the values of a message together as well: what one holds is taken off for those behind it, and
-/// [`Error::limit`](crate::Error::limit) is what was left.
+/// `table_buffers` bound the values of a message together as well: what one holds, or a damaged table claims to, is taken off
+/// for those behind it, and [`Error::limit`](crate::Error::limit) is what was left.
 ///
 /// An [`Envelope`](crate::Envelope) keeps the last of these for its payloads: what
 /// [`decode`](crate::PayloadView::decode) returns is read under the limits that the message was.

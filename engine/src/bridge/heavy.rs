@@ -7,11 +7,11 @@ use tokio::sync::Semaphore;
 use crate::error::{Error, ErrorKind, Result};
 use crate::payload::PayloadData;
 
-/// From how many bytes on JSON is read on another thread: about a millisecond's work, beside which the change of threads
-/// is nothing (chosen).
+/// From how many bytes on JSON is read on another thread: about a millisecond's work, and never ten, beside which the change
+/// of threads is nothing (chosen).
 pub(super) const JSON_LEN: usize = 128 << 10;
 
-/// Tables always: half a kilobyte of a compressed one may unpack into forty thousand times as much.
+/// Tables always: half a kilobyte of a compressed one may unpack into thirty thousand times as much.
 pub(super) const TABLE_LEN: usize = 0;
 
 /// The threads that may read large payloads at the same time.

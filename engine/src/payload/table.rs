@@ -130,23 +130,22 @@ pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
     decode_within(data, &mut { *limits })
 }
 
-/// The same for one of several tables that are kept together: takes what it holds off the limits.
+/// The same for one of several tables that are kept together: takes what it holds off the limits, or claims to hold if it
+/// turns out to be damaged.
 pub(crate) fn decode_within(data: &Bytes, limits: &mut Limits) -> Result<Table> {
     let inspected = caught(0, || table_guard::inspect(data, limits))?;
     let Inspected { schema, dictionaries, parts, mut budget } = inspected;
     let shared = Buffer::from(data.clone());
     let mut values = HashMap::new();
-    let mut batches = Vec::new();
-    for part in parts {
-        let batch = caught(part.at, || {
-            decode_part(&part, &shared, &schema, &dictionaries, &mut values, &mut budget)
-        })?;
-        batches.extend(batch);
-    }
+    let mut decode = |part: &Part<'_>| {
+        caught(part.at, || decode_part(part, &shared, &schema, &dictionaries, &mut values, &mut budget))
+    };
+    let batches = parts.iter().filter_map(|part| decode(part).transpose()).collect::<Result<_>>();
+    // For one that is damaged, too: the work has been done.
     limits.table_len = limits.table_len.saturating_sub(budget.used);
     limits.table_buffers = limits.table_buffers.saturating_sub(budget.parts);
     limits.table_columns = limits.table_columns.saturating_sub(schema.flattened_fields().len());
-    Ok(Table { schema, batches })
+    Ok(Table { schema, batches: batches? })
 }
 
 /// Makes an error of a panic in `work`, of whose mutable state nothing may be used after an error.

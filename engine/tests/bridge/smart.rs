@@ -183,6 +183,17 @@ async fn what_the_values_of_a_message_hold_is_bounded_together() {
             assert_eq!(read(message.clone(), options).await, expected, "{what}, {limit}");
         }
     }
+    // A damaged table is unpacked up to there, and counts as what it claims; nothing can be kept of it.
+    let mut damaged = zeros(1000);
+    let frame = damaged.windows(4).position(|four| four == b"\x28\xB5\x2F\xFD").unwrap();
+    damaged[frame] ^= 1;
+    let tables = message(&[("table", damaged), table(10)]);
+    for limit in [4125 + 41, 4125 + 42] {
+        let options = SmartReceive::new().limits(Limits::default().table_len(limit));
+        let payloads = smartreceive(tables.clone(), options).await.unwrap().payloads;
+        assert_eq!(payloads[0].1.as_ref().unwrap_err().kind(), ErrorKind::InvalidTable);
+        assert_eq!(payloads[1].1.is_ok(), limit == 4125 + 42);
+    }
     // What was refused for another reason holds nothing.
     let broken = json("dictionary", "[1,2,3,");
     let message = message(&[broken.clone(), broken, json("dictionary", "[1,2,3]")]);
@@ -209,15 +220,20 @@ async fn all_links_of_a_message_together_are_bounded() {
 #[tokio::test]
 async fn large_payloads_do_not_hold_up_the_runtime() {
     let json = |len: usize| ("dictionary", format!("[{}1]", "1,".repeat(len / 2)).into_bytes());
-    for (payload, elsewhere) in
-        [(json(1000), false), (json(3_000_000), true), (("table", zeros(20_000_000)), true)]
-    {
-        let message = message(&[payload]);
+    // Shorter ones count together.
+    let many = || (0..30).map(|_| json(100_000)).collect();
+    for (payloads, elsewhere) in [
+        (vec![json(1000), json(1000)], false),
+        (vec![json(3_000_000)], true),
+        (many(), true),
+        (vec![("table", zeros(20_000_000))], true),
+    ] {
+        let message = message(&payloads);
         let waits = |_| smartreceive(message.clone(), SmartReceive::new()).now_or_never().is_none();
         // Where this thread loses the processor, the other one may be done first, but not each time.
         assert_eq!((0..5).any(waits), elsewhere);
         let received = smartreceive(message.clone(), SmartReceive::new()).await.unwrap();
-        assert!(received.payloads[0].1.is_ok());
+        assert!(received.payloads.iter().all(|(_, data, _)| data.is_ok()));
     }
 }
 

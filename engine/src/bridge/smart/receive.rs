@@ -151,8 +151,9 @@ impl Deref for ReceivedEnvelope {
 
 /// Reads a message and all its payloads, fetching links from the allowed file server.
 ///
-/// One payload after another: large dictionaries and tables on a thread of their own. What the values hold together is
-/// bounded by [`Limits`]; those that go beyond are refused, and smaller ones behind them still read.
+/// One payload after another: tables on a thread of their own, and so long texts, and dictionaries that are long or many.
+/// What the values hold together is bounded by [`Limits`]; those that go beyond are refused, and smaller ones behind them
+/// still read.
 ///
 /// # Errors
 /// [`Malformed`](crate::ErrorKind::Malformed) and [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for the message as a whole,
@@ -191,7 +192,7 @@ pub async fn smartreceive(
     let downloads = Downloads::new(policy, plain, fetch, &options.limits).store(handler, trust);
 
     let (totals, heavy) = (Totals::default(), Heavy::new(1));
-    let mut left = options.limits;
+    let (mut here, mut left) = (heavy::JSON_LEN, options.limits);
     let mut payloads = Vec::with_capacity(envelope.payload_count());
     for view in envelope.payloads() {
         let data = match view.transport() {
@@ -199,7 +200,7 @@ pub async fn smartreceive(
             _ => view.decode(),
         };
         let data = match data {
-            Ok(data) => read(data, &heavy, &mut left).await,
+            Ok(data) => read(data, &heavy, &mut here, &mut left).await,
             Err(error) => Err(error),
         };
         payloads.push((view.dataname().to_owned(), data, view.type_name().to_owned()));
@@ -207,13 +208,25 @@ pub async fn smartreceive(
     Ok(ReceivedEnvelope { envelope, payloads })
 }
 
-/// A payload's value, and less of the limits for those behind it.
-async fn read(data: PayloadData, heavy: &Heavy, left: &mut Limits) -> Result<SmartData> {
+/// A payload's value, and less of the limits for those behind it. `here` is how much JSON may still be read on this thread:
+/// many short texts must not hold it up longer than a single one.
+async fn read(data: PayloadData, heavy: &Heavy, here: &mut usize, left: &mut Limits) -> Result<SmartData> {
     let mut limits = *left;
-    // Bytes that need no reading go the way of JSON, which costs little.
-    let len = if data.payload_type() == PayloadType::Table { heavy::TABLE_LEN } else { heavy::JSON_LEN };
-    let read = move |data: &PayloadData| Ok((SmartData::from_payload(data, &mut limits)?, limits));
+    let len = match data.payload_type() {
+        PayloadType::Table => heavy::TABLE_LEN,
+        PayloadType::Dictionary | PayloadType::JsonTable => {
+            let len = *here;
+            if data.bytes().len() < len {
+                *here -= data.bytes().len();
+            }
+            len
+        }
+        PayloadType::Text => heavy::JSON_LEN,
+        // Bytes need no reading.
+        _ => usize::MAX,
+    };
+    let read = move |data: &PayloadData| Ok((SmartData::from_payload(data, &mut limits), limits));
     let (value, limits) = heavy.read(data, len, read).await?;
     *left = limits;
-    Ok(value)
+    value
 }
