@@ -47,7 +47,8 @@ done
 
 ensure_nats_server || exit 2
 echo "conformance: building the runner"
-cargo build --locked --quiet -p natsbridge-conformance || exit 2
+# As part of the workspace: libraries with the features that the tests build them with, and not a second time.
+cargo build --locked --quiet --workspace --bin natsbridge-conformance || exit 2
 runner=${CARGO_TARGET_DIR:-target}/debug/natsbridge-conformance
 
 # Reports of an earlier run say nothing about this one.

@@ -58,7 +58,8 @@ command -v python3 >/dev/null || fail "python3 is needed"
 command -v cargo >/dev/null || fail "cargo is needed"
 
 echo "--- building (the first time takes a few minutes)"
-cargo build --locked -p natsbridge-cli
+# As part of the workspace: libraries with the features that the tests build them with, and not a second time.
+cargo build --locked --workspace --bin natsbridge
 target=$(cargo metadata --locked --format-version 1 --no-deps |
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')
 natsbridge=$target/debug/natsbridge

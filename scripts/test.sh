@@ -18,6 +18,15 @@ case "${1:-}" in
         ;;
 esac
 
+# Where nobody builds the same tree again, what speeds that up is gigabytes for nothing.
+[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
+
+# The build names no cause that helps when the disk is full, after half an hour.
+free=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+if [ "$free" -lt 12 ]; then
+    echo "test: $free GiB are free on this disk; a first run takes 12, later ones little" >&2
+fi
+
 failed=()
 passed=0
 started=$SECONDS
