@@ -66,13 +66,15 @@ fn text_len(raw: &[u8], escaped: bool) -> usize {
 /// How many bytes base64 text decodes into, if it is any.
 fn decoded_len(raw: &[u8], escaped: bool) -> usize {
     let len = text_len(raw, escaped);
+    // Two characters of padding, and a line end of two.
+    let end_at = len.saturating_sub(4);
     let mut end = Vec::new();
     if escaped {
-        unescape_into(&raw[raw_offset(raw, len.saturating_sub(3))..], &mut end);
+        unescape_into(&raw[raw_offset(raw, end_at)..], &mut end);
     } else {
-        end.extend_from_slice(&raw[len.saturating_sub(3)..]);
+        end.extend_from_slice(&raw[end_at..]);
     }
-    let padding = end.iter().rev().take_while(|byte| matches!(byte, b'=' | b'\n')).count();
+    let padding = end.iter().rev().take_while(|byte| matches!(byte, b'=' | b'\r' | b'\n')).count();
     let digits = len - padding;
     digits / 4 * 3 + digits % 4 * 3 / 4
 }

@@ -111,6 +111,9 @@ fn payload_len() {
     for (kind, data, accepted) in [
         ("binary", slashes(132), true),
         ("binary", slashes(133) + "w\\u003d=", true), // 100 bytes
+        ("binary", slashes(133) + "w==\\r\\n", true),
+        ("binary", slashes(133) + "w\\u003d=\\r\\n", true),
+        ("binary", slashes(133) + "w\\r\\n", true),
         ("binary", slashes(133) + "w\\u003d=\\n", true),
         ("binary", slashes(134) + "8=", false),
         ("binary", slashes(4000), false),
