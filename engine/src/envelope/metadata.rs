@@ -1,6 +1,8 @@
 //! Metadata: a JSON object beside a message or a payload, for what the format does not name.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 
 use serde::Serialize;
@@ -104,8 +106,17 @@ impl Metadata {
             return Err(Error::new(ErrorKind::InvalidInput, what).at(offset as u64));
         }
         let mut metadata = Self::new();
+        // Looking for each key among all before it would take seconds for a megabyte of short ones.
+        let mut places: HashMap<_, usize> = HashMap::new();
         for (key, value) in MetadataView::new(json.as_bytes()).entries() {
-            metadata.insert_checked(key.into_owned(), canonical(value))?;
+            let value = canonical(value);
+            match places.entry(key) {
+                Entry::Occupied(place) => metadata.entries[*place.get()].1 = value,
+                Entry::Vacant(place) => {
+                    metadata.entries.push((place.key().clone().into_owned(), value));
+                    place.insert(metadata.entries.len() - 1);
+                }
+            }
         }
         Ok(metadata)
     }

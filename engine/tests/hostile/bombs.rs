@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use allocation_counter::measure;
-use natsbridge::{Envelope, Error, ErrorKind, Limits, PayloadData, PayloadType};
+use natsbridge::{Envelope, Error, ErrorKind, Limits, Metadata, PayloadData, PayloadType};
 
 use super::{dictionary, direct, message};
 
@@ -205,6 +205,16 @@ fn value_bomb(name: &str, json: &str, values: u64) {
     cheap(name, DENSE, || _ = black_box(data.json_text()), || _ = black_box(plain_scan(json.as_bytes())));
     let theirs = || drop(black_box(serde_json::from_str::<serde_json::Value>(json)));
     cheap(&format!("{name} as a value"), 10, || drop(black_box(data.json_value())), theirs);
+}
+
+#[test]
+fn metadata_that_is_copied() {
+    let keys: Vec<_> = (0..40_000).map(|key| format!("\"{key}\":1")).collect();
+    let json = format!("{{{}}}", keys.join(","));
+    let theirs = || drop(black_box(serde_json::from_str::<serde_json::Value>(&json)));
+    cheap("metadata", 10, || drop(black_box(Metadata::from_json(&json))), theirs);
+    let twice = Metadata::from_json(r#"{"b":1,"a":2,"\u0062":3}"#).unwrap();
+    assert_eq!(twice.to_json(), r#"{"b":3,"a":2}"#);
 }
 
 #[test]
