@@ -107,25 +107,29 @@ pub struct Limits {
     /// Bytes that the buffers of one table hold after decompression, dictionaries included. Default 1 GiB (chosen): a
     /// small compressed body can claim any size.
     ///
-    /// Texts of view columns that share bytes count each by its length: they take no more memory, but time to validate.
+    /// Texts of view columns that share bytes count each by its length, and nested values of a dictionary count again for
+    /// each batch: they take no more memory, but time to validate. Rows of columns that have no bytes, such as nulls, count
+    /// as a bit each, and as 8 bytes each inside of other columns.
+    ///
     /// Buffers that are not compressed share the payload's bytes and take further memory only where they are not aligned,
-    /// as much as they have bytes; but all count. A compressed batch
-    /// takes 4 MiB and its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it
+    /// as much as they have bytes, and numbers of 128 bits and more twice; but all count. A compressed batch takes 4 MiB and its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it
     /// takes memory as it unpacks, for a moment up to three times what has come out, and for ZSTD a window of up to
     /// 8 MiB. A ZSTD buffer that needs a larger window, as levels from 20 on may, and claims more than 4 MiB and 16 times
     /// its length, is refused, unless this limit is none: above 2^63, windows may have 128 MiB.
     pub table_len: u64,
     /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
     ///
-    /// Rows take memory through their buffers alone; this bounds programs that loop over rows that have none.
+    /// Rows take memory through what [`table_len`](Self::table_len) counts; this bounds programs that loop over rows that
+    /// have no bytes.
     pub table_rows: u64,
     /// Columns of one table, nested ones included. Default 100,000 (chosen: wide tables have tens of thousands).
     ///
     /// Each takes about 500 bytes in the schema.
     pub table_columns: usize,
     /// Columns times record batches of one table, and its buffers, nested columns and dictionaries included; a nested
-    /// column counts once for each column that it is part of, and once more. Default 4,194,304 (chosen: the default of
-    /// [`table_columns`](Self::table_columns) in some ten batches, a gigabyte).
+    /// column counts once for each column that it is part of, and once more. What is taken apart again for each batch counts
+    /// for each: the columns of a dictionary's values, as four, and the buffers that views in it point to. Default 4,194,304
+    /// (chosen: the default of [`table_columns`](Self::table_columns) in some ten batches, a gigabyte).
     ///
     /// Each takes up to 250 bytes beside its values, and a stream spends 16 on announcing it.
     pub table_buffers: u64,

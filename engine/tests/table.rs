@@ -6,6 +6,8 @@
 mod columns;
 #[path = "table/compressed.rs"]
 mod compressed;
+#[path = "table/crafted.rs"]
+mod crafted;
 #[path = "table/fixtures.rs"]
 mod fixtures;
 #[path = "table/hostile.rs"]

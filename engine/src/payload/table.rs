@@ -11,6 +11,7 @@ use arrow_ipc::reader::{read_dictionary, read_record_batch};
 use arrow_ipc::writer::StreamEncoder;
 use arrow_schema::{ArrowError, SchemaRef};
 use bytes::{Bytes, BytesMut};
+use zstd_safe::DCtx;
 
 use super::table_guard::{self, Budget, Dictionaries, Header, Inspected, Part};
 use super::table_unpack;
@@ -108,16 +109,18 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 /// is not a whole day, are handed over as they are.
 ///
 /// Limits: the bytes of all buffers after decompression together are bounded by [`Limits::table_len`], default 1 GiB,
-/// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each, and texts
-/// of a view column that share bytes each with its length.
+/// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each, or as 8 bytes
+/// inside of another column; texts of a view column that share bytes each with its length; and nested values of a dictionary
+/// for each batch.
 /// [`Limits::table_rows`], [`Limits::table_columns`] and [`Limits::table_buffers`] bound the shape, and columns nest at
 /// most 64 deep.
 ///
 /// # Errors
 /// [`ErrorKind::LimitExceeded`] for the limits above, and for ZSTD that claims much and needs a window above 8 MiB, unless
 /// [`Limits::table_len`] is none; otherwise [`ErrorKind::InvalidTable`]: empty or truncated input, big-endian data, tensors,
-/// buffers that overlap, deltas for dictionaries of nested values, anything that does not fit together. [`Error::offset`] is
-/// the start of the message or buffer at fault; what cannot be known more closely has the start of the message.
+/// buffers that overlap, unions or runs with nulls of their own, deltas for dictionaries of nested values, anything that does
+/// not fit together. [`Error::offset`] is the start of the message or buffer at fault; what cannot be known more closely has
+/// the start of the message.
 ///
 /// A panic inside Arrow, of which the checks before decoding are meant to leave none, becomes [`ErrorKind::Bug`]: please
 /// report it. That is a second net only, and none at all in programs built with `panic = "abort"`.
@@ -136,9 +139,9 @@ pub(crate) fn decode_within(data: &Bytes, limits: &mut Limits) -> Result<Table> 
     let inspected = caught(0, || table_guard::inspect(data, limits))?;
     let Inspected { schema, dictionaries, parts, mut budget } = inspected;
     let shared = Buffer::from(data.clone());
-    let mut values = HashMap::new();
+    let mut state = State { values: HashMap::new(), zstd: None };
     let mut decode = |part: &Part<'_>| {
-        caught(part.at, || decode_part(part, &shared, &schema, &dictionaries, &mut values, &mut budget))
+        caught(part.at, || decode_part(part, &shared, &schema, &dictionaries, &mut state, &mut budget))
     };
     let batches = parts.iter().filter_map(|part| decode(part).transpose()).collect::<Result<_>>();
     // For one that is damaged, too: the work has been done.
@@ -156,16 +159,24 @@ fn caught<T>(at: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
     })
 }
 
-/// Reads a batch into arrays; one of a dictionary is added to `values`.
+/// What is kept from one batch to the next.
+struct State {
+    /// The dictionaries so far.
+    values: HashMap<i64, ArrayRef>,
+    zstd: Option<DCtx<'static>>,
+}
+
+/// Reads a batch into arrays; one of a dictionary is added to the state.
 fn decode_part(
     part: &Part<'_>,
     data: &Buffer,
     schema: &SchemaRef,
     dictionaries: &Dictionaries,
-    values: &mut HashMap<i64, ArrayRef>,
+    state: &mut State,
     budget: &mut Budget,
 ) -> Result<Option<RecordBatch>> {
-    let unpacked = table_unpack::unpack(part, data, budget.zstd_window_log())?;
+    let unpacked = table_unpack::unpack(part, data, budget.zstd_window_log(), &mut state.zstd)?;
+    let values = &mut state.values;
     let (header, body) = match &unpacked {
         Some(unpacked) => (unpacked.header()?, unpacked.body.clone()),
         None => (part.header, data.slice_with_length(part.body.start, part.body.len())),

@@ -62,6 +62,18 @@ pub(super) struct Dictionary {
     value_type: DataType,
     /// Bytes of the values so far, deltas included; `None` before the first batch.
     held: Option<u64>,
+    /// Buffers that views among them look into.
+    view_buffers: u64,
+    /// How often the decoder takes the values apart for one batch: for each column, and for each column that this is part of.
+    uses: u64,
+}
+
+/// What the decoder goes through again for each batch, though it was sent once: nested values of dictionaries, which it
+/// validates, and the lists of buffers that views in dictionaries look into, which it copies.
+#[derive(Default)]
+struct Again {
+    bytes: u64,
+    buffers: u64,
 }
 
 /// Checks everything about `data` that can be checked without looking at a value.
@@ -73,6 +85,7 @@ pub(super) fn inspect<'a>(data: &'a [u8], limits: &Limits) -> Result<Inspected<'
         if data.starts_with(frames::FILE_MAGIC) { frames::file(data)? } else { frames::stream(data)? };
     let (schema, mut dictionaries) = schema::read(layout.schema, layout.schema_at, limits)?;
     let mut budget = Budget::new(limits);
+    let mut again = Again::default();
     let mut parts = Vec::with_capacity(layout.frames.len());
     for frame in layout.frames {
         let Frame { at, message, body } = frame;
@@ -80,14 +93,16 @@ pub(super) fn inspect<'a>(data: &'a [u8], limits: &Limits) -> Result<Inspected<'
         let values = layout::Values { data, body: body.clone(), version, at };
         let (header, views) = if let Some(batch) = message.header_as_record_batch() {
             let types = schema.fields().iter().map(|field| field.data_type());
-            let (rows, views) = layout::check(batch, types, &values, &mut budget)?;
-            budget.count_rows(rows, at)?;
-            (Header::Batch(batch), views)
+            let checked = layout::check(batch, types, &values, &mut budget)?;
+            budget.count_rows(checked.rows, at)?;
+            budget.charge_again(&again, at)?;
+            (Header::Batch(batch), checked.views)
         } else if let Some(batch) = message.header_as_dictionary_batch() {
             let known = dictionaries.get_mut(&batch.id());
             let known =
                 known.ok_or_else(|| invalid(at, "a dictionary has an id that the schema does not use"))?;
-            (Header::Dictionary(batch), known.take(batch, &values, layout.replaceable, &mut budget)?)
+            let views = known.take(batch, &values, layout.replaceable, &mut budget, &mut again)?;
+            (Header::Dictionary(batch), views)
         } else {
             return Err(invalid(at, "a message that is neither a record batch nor a dictionary"));
         };
@@ -103,12 +118,18 @@ impl Dictionary {
         values: &layout::Values<'_>,
         replaceable: bool,
         budget: &mut Budget,
+        again: &mut Again,
     ) -> Result<Vec<Views>> {
         let at = values.at;
         let data = batch.data().ok_or_else(|| invalid(at, "a dictionary without values"))?;
         let before = budget.used;
-        let (_, views) = layout::check(data, std::iter::once(&self.value_type), values, budget)?;
+        let checked = layout::check(data, std::iter::once(&self.value_type), values, budget)?;
         let added = budget.used - before;
+        if contains_dictionary(&self.value_type) {
+            budget.charge_again(again, at)?;
+        }
+        self.count_again(again, |sum, part| sum.saturating_sub(part));
+        self.view_buffers = checked.view_buffers + if batch.isDelta() { self.view_buffers } else { 0 };
         self.held = Some(match (self.held, batch.isDelta()) {
             (None, true) => return Err(invalid(at, "a delta for a dictionary that was not sent")),
             (Some(_), false) if !replaceable => {
@@ -122,10 +143,19 @@ impl Dictionary {
             // The decoder joins both into a new array, and batches so far keep the old one alive.
             (Some(held), true) => {
                 budget.charge(held.saturating_add(added), at)?;
+                budget.count_parts(self.view_buffers, at)?;
                 held.saturating_add(added)
             }
         });
-        Ok(views)
+        self.count_again(again, u64::saturating_add);
+        Ok(checked.views)
+    }
+
+    /// Adds this dictionary to what is gone through for each batch, or takes it off.
+    fn count_again(&self, again: &mut Again, count: impl Fn(u64, u64) -> u64) {
+        let bytes = if is_flat(&self.value_type) { 0 } else { self.held.unwrap_or(0) };
+        again.bytes = count(again.bytes, bytes.saturating_mul(self.uses));
+        again.buffers = count(again.buffers, self.view_buffers.saturating_mul(self.uses));
     }
 }
 
@@ -159,6 +189,22 @@ fn is_flat(data_type: &DataType) -> bool {
     !data_type.is_nested() && !matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
 }
 
+fn contains_dictionary(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(..) => true,
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _)
+        | DataType::RunEndEncoded(_, item) => contains_dictionary(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| contains_dictionary(field.data_type())),
+        DataType::Union(fields, _) => fields.iter().any(|(_, field)| contains_dictionary(field.data_type())),
+        _ => false,
+    }
+}
+
 /// What decoding may hold or allocate, all batches and dictionaries together.
 pub(super) struct Budget {
     /// Bytes of buffers, and of values that share them.
@@ -184,6 +230,11 @@ impl Budget {
     fn charge(&mut self, len: u64, at: usize) -> Result<()> {
         let what = "the table's buffers hold more bytes than `Limits::table_len` allows";
         add(&mut self.used, len, self.limits.table_len, what, at)
+    }
+
+    fn charge_again(&mut self, again: &Again, at: usize) -> Result<()> {
+        self.charge(again.bytes, at)?;
+        self.count_parts(again.buffers, at)
     }
 
     fn count_rows(&mut self, rows: u64, at: usize) -> Result<()> {

@@ -38,12 +38,18 @@ impl Unpacked {
 }
 
 /// Unpacks the buffers of a batch; `None` where they are not compressed. `data` is the input that `part` is of. ZSTD frames
-/// that claim much have windows of at most two to the `window_log`.
+/// that claim much have windows of at most two to the `window_log`. `zstd` is kept from batch to batch: small ones take less
+/// than it does.
 ///
 /// # Errors
 /// [`ErrorKind::InvalidTable`] with the offset of a buffer that is damaged, or that is longer or shorter than it claims;
 /// [`ErrorKind::LimitExceeded`] for [`LARGE_WINDOW`].
-pub(super) fn unpack(part: &Part<'_>, data: &[u8], window_log: u32) -> Result<Option<Unpacked>> {
+pub(super) fn unpack(
+    part: &Part<'_>,
+    data: &[u8],
+    window_log: u32,
+    zstd: &mut Option<DCtx<'static>>,
+) -> Result<Option<Unpacked>> {
     let batch = match part.header {
         Header::Batch(batch) => Some(batch),
         Header::Dictionary(dictionary) => dictionary.data(),
@@ -60,7 +66,6 @@ pub(super) fn unpack(part: &Part<'_>, data: &[u8], window_log: u32) -> Result<Op
     }
     let believed = if codec == CompressionType::LZ4_FRAME { 1 } else { ZSTD_RATIO };
     let mut body = Body::new(&buffers, part.body.len().saturating_mul(believed));
-    let mut zstd = None;
     let mut unpacked = Vec::with_capacity(buffers.len());
     for (at, buffer) in buffers {
         let start = body.start_buffer();
@@ -75,7 +80,7 @@ pub(super) fn unpack(part: &Part<'_>, data: &[u8], window_log: u32) -> Result<Op
             Packed::Compressed { bytes, len } if codec == CompressionType::LZ4_FRAME => {
                 lz4::unpack(bytes, len, &mut body)
             }
-            Packed::Compressed { bytes, len } => unpack_zstd(&mut zstd, bytes, len, window_log, &mut body),
+            Packed::Compressed { bytes, len } => unpack_zstd(zstd, bytes, len, window_log, &mut body),
         };
         done.map_err(|what| match what {
             LARGE_WINDOW => exceeded(at, what),

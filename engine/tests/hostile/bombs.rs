@@ -351,6 +351,23 @@ mod tables {
     }
 
     #[test]
+    fn many_small_zstd_batches() {
+        let payload = |compression| {
+            let stream = zeros(10, Some(compression));
+            let word = |at: usize| u32::from_le_bytes(stream[at..at + 4].try_into().unwrap()) as usize;
+            let (schema, batch) = stream.split_at(8 + word(4));
+            let (batch, end) = batch.split_at(batch.len() - 8);
+            let many = [schema, &batch.repeat(2000), end].concat();
+            PayloadData::new(PayloadType::Table, many, None, 0)
+        };
+        let [zstd, lz4] = [CompressionType::ZSTD, CompressionType::LZ4_FRAME].map(payload);
+        assert_eq!(zstd.record_batches().unwrap().len(), 2000);
+        // Its context is not made anew for each.
+        let read = |data: &PayloadData| drop(black_box(data.record_batches()));
+        cheap("small batches", 3, || read(&zstd), || read(&lz4));
+    }
+
+    #[test]
     fn buffers_that_share_their_bytes() {
         for compression in [None, Some(CompressionType::LZ4_FRAME), Some(CompressionType::ZSTD)] {
             let column = || Arc::new(Int64Array::from(vec![0; 2000])) as ArrayRef;

@@ -108,34 +108,43 @@ pub(super) fn file(data: &[u8]) -> Result<Layout<'_>> {
 
     let dictionaries = footer.dictionaries().into_iter().flatten();
     let batches = footer.recordBatches().into_iter().flatten();
-    let mut frames = Vec::new();
-    for (block, kind) in dictionaries
+    let data = &data[..footer_at];
+    let blocks = dictionaries
         .map(|block| (block, MessageHeader::DictionaryBatch))
-        .chain(batches.map(|block| (block, MessageHeader::RecordBatch)))
-    {
-        frames.push(framed(&data[..footer_at], block, kind, footer_at)?);
-    }
+        .chain(batches.map(|block| (block, MessageHeader::RecordBatch)));
 
-    // Blocks that share bytes would let 24 bytes of footer stand for a whole batch, any number of times.
-    let mut taken: Vec<_> = frames.iter().map(|frame| (frame.at, frame.body.end)).collect();
-    taken.sort_unstable();
-    match taken.windows(2).find(|pair| pair[1].0 < pair[0].1) {
-        Some(pair) => Err(invalid(pair[1].0, "two blocks of the file overlap")),
-        None => Ok(Layout { schema, schema_at: footer_at, frames, replaceable: false }),
+    // Blocks that share bytes would let 24 bytes of footer stand for a whole batch, or its header, any number of times.
+    let places = blocks.clone().map(|(block, _)| Ok(place(data, block, footer_at)?.all));
+    let mut taken = places.collect::<Result<Vec<_>>>()?;
+    taken.sort_unstable_by_key(|all| (all.start, all.end));
+    if let Some(pair) = taken.windows(2).find(|pair| pair[1].start < pair[0].end) {
+        return Err(invalid(pair[1].start, "two blocks of the file overlap"));
     }
+    let frames = blocks.map(|(block, kind)| framed(data, block, kind, footer_at)).collect::<Result<_>>()?;
+    Ok(Layout { schema, schema_at: footer_at, frames, replaceable: false })
+}
+
+/// Where a block of the footer lies.
+struct Place {
+    all: Range<usize>,
+    body_at: usize,
+}
+
+/// Where a block says that it lies; `data` ends where the footer starts.
+fn place(data: &[u8], block: &Block, footer_at: usize) -> Result<Place> {
+    let find = || {
+        let at = usize::try_from(block.offset()).ok().filter(|at| *at >= HEAD_LEN)?;
+        let body_at = at.checked_add(usize::try_from(block.metaDataLength()).ok()?)?;
+        let end = body_at.checked_add(usize::try_from(block.bodyLength()).ok()?)?;
+        (end <= data.len()).then_some(Place { all: at..end, body_at })
+    };
+    find().ok_or_else(|| invalid(footer_at, "the footer has a block that lies outside the file's messages"))
 }
 
 /// The message that a block of the footer points to; `data` ends where the footer starts.
 fn framed<'a>(data: &'a [u8], block: &Block, kind: MessageHeader, footer_at: usize) -> Result<Frame<'a>> {
-    let outside = || invalid(footer_at, "the footer has a block that lies outside the file's messages");
-    let at = usize::try_from(block.offset()).ok().filter(|at| *at >= HEAD_LEN).ok_or_else(outside)?;
-    let metadata_len = usize::try_from(block.metaDataLength()).map_err(|_| outside())?;
-    let block_body_len = usize::try_from(block.bodyLength()).map_err(|_| outside())?;
-    let body_at = at.checked_add(metadata_len).ok_or_else(outside)?;
-    if body_at.checked_add(block_body_len).is_none_or(|end| end > data.len()) {
-        return Err(outside());
-    }
-
+    let Place { all, body_at } = place(data, block, footer_at)?;
+    let at = all.start;
     let head = &data[..body_at];
     let prefix = prefix(head, at)?.ok_or_else(|| invalid(at, "a block of the file holds no message"))?;
     let metadata = take(head, prefix.metadata_at, prefix.metadata_len, at, "metadata")?;
@@ -143,11 +152,11 @@ fn framed<'a>(data: &'a [u8], block: &Block, kind: MessageHeader, footer_at: usi
     if message.header_type() != kind {
         return Err(unsupported(message.header_type(), at));
     }
-    let body_len = body_len(message, at)?;
-    if body_len > block_body_len as u64 {
-        return Err(invalid(at, "a message is longer than its block in the footer"));
+    let body = body_at..all.end;
+    if body_len(message, at)? != body.len() as u64 {
+        return Err(invalid(at, "a message is longer or shorter than its block in the footer"));
     }
-    Ok(Frame { at, message, body: take(data, body_at, body_len, at, "body")? })
+    Ok(Frame { at, message, body })
 }
 
 struct Prefix {

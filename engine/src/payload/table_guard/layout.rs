@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use arrow_ipc::{BodyCompressionMethod, CompressionType, MetadataVersion, RecordBatch};
-use arrow_schema::{DataType, UnionMode};
+use arrow_schema::{DataType, UnionFields, UnionMode};
 
 use super::{Budget, Views, invalid};
 use crate::Result;
@@ -19,14 +19,22 @@ pub(super) struct Values<'a> {
     pub(super) at: usize,
 }
 
-/// Checks a batch of the given columns, charges every byte that its buffers hold once decompressed, and returns its number
-/// of rows and its columns of text in views.
+/// What a batch holds.
+pub(super) struct Checked {
+    pub(super) rows: u64,
+    /// Its columns of text in views.
+    pub(super) views: Vec<Views>,
+    /// Buffers that views look into.
+    pub(super) view_buffers: u64,
+}
+
+/// Checks a batch of the given columns, and charges every byte that its buffers hold once decompressed.
 pub(super) fn check<'t>(
     batch: RecordBatch<'_>,
     types: impl Iterator<Item = &'t DataType>,
     values: &Values<'_>,
     budget: &mut Budget,
-) -> Result<(u64, Vec<Views>)> {
+) -> Result<Checked> {
     let at = values.at;
     let rows =
         u64::try_from(batch.length()).map_err(|_| invalid(at, "a batch has a negative number of rows"))?;
@@ -53,17 +61,32 @@ pub(super) fn check<'t>(
         taken: 0,
         body_left: values.body.len(),
         views: Vec::new(),
+        view_buffers: 0,
         values,
         budget,
     };
     for data_type in types {
-        cursor.column(data_type)?;
+        if cursor.column(data_type)? != rows {
+            return Err(invalid(at, "a column is longer or shorter than its batch"));
+        }
     }
     if cursor.nodes.next().is_some() || cursor.buffers.next().is_some() || cursor.view_counts.next().is_some()
     {
         return Err(invalid(at, "a batch has more columns or buffers than its schema"));
     }
-    Ok((rows, cursor.views))
+    let Cursor { views, view_buffers, .. } = cursor;
+    let places = buffers.iter().filter(|buffer| buffer.length() > 0);
+    // They lie inside the body.
+    let mut taken = places.map(|buffer| (buffer.offset(), buffer.offset() + buffer.length()));
+    // As everybody writes them: no need to sort.
+    if !taken.clone().is_sorted_by(|before, after| before.1 <= after.0) {
+        let mut sorted: Vec<_> = taken.by_ref().collect();
+        sorted.sort_unstable();
+        if let Some(pair) = sorted.windows(2).find(|pair| pair[1].0 < pair[0].1) {
+            return Err(invalid(values.body.start + pair[1].0 as usize, OVERLAP));
+        }
+    }
+    Ok(Checked { rows, views, view_buffers })
 }
 
 /// Takes a batch's lists apart in the order in which the columns use them.
@@ -79,6 +102,7 @@ struct Cursor<'a, N, B, V> {
     /// Bytes of the body that no buffer has had: nobody may have the same ones unpacked, copied or validated again and again.
     body_left: usize,
     views: Vec<Views>,
+    view_buffers: u64,
     values: &'a Values<'a>,
     budget: &'a mut Budget,
 }
@@ -102,7 +126,7 @@ where
         let offsets = |width| Need { len: offset_count.saturating_mul(width), unit: width };
         let any = Need::at_least(0);
         match data_type {
-            DataType::Null => self.no_bytes(rows)?,
+            DataType::Null => self.no_bytes(rows, true)?,
             DataType::Boolean => self.buffers([validity, Need::at_least(rows.div_ceil(8))])?,
             DataType::Utf8 | DataType::Binary => self.buffers([validity, offsets(4), any])?,
             DataType::LargeUtf8 | DataType::LargeBinary => self.buffers([validity, offsets(8), any])?,
@@ -114,9 +138,11 @@ where
                 let count = self.view_counts.next().ok_or_else(missing)?;
                 let negative = |_| invalid(self.values.at, "a view has a negative number of buffers");
                 // Ends at the first buffer that is not there.
-                for _ in 0..u64::try_from(count).map_err(negative)? {
+                let count = u64::try_from(count).map_err(negative)?;
+                for _ in 0..count {
                     self.buffers([any])?;
                 }
+                self.view_buffers += count;
                 // Of what other views point to, the decoder compares four bytes.
                 if *data_type == DataType::Utf8View {
                     // The rows' 16 bytes each are there.
@@ -124,7 +150,7 @@ where
                 }
             }
             DataType::FixedSizeBinary(width) => {
-                self.no_bytes(rows)?;
+                self.no_bytes(rows, *width == 0)?;
                 self.buffers([validity, values(width.unsigned_abs().into())])?;
             }
             DataType::List(item) | DataType::Map(item, _) => {
@@ -144,7 +170,7 @@ where
                 self.column(item.data_type())?;
             }
             DataType::FixedSizeList(item, size) => {
-                self.no_bytes(rows)?;
+                self.no_bytes(rows, *size == 0)?;
                 self.buffers([validity])?;
                 let items = self.column(item.data_type())?;
                 if items < rows.saturating_mul(size.unsigned_abs().into()) {
@@ -152,14 +178,20 @@ where
                 }
             }
             DataType::Struct(fields) => {
-                self.no_bytes(rows)?;
+                self.no_bytes(rows, fields.is_empty())?;
                 self.buffers([validity])?;
                 for field in fields {
-                    self.column(field.data_type())?;
+                    if self.column(field.data_type())? != rows {
+                        return Err(invalid(
+                            self.values.at,
+                            "a struct has columns of other lengths than its own",
+                        ));
+                    }
                 }
             }
             DataType::RunEndEncoded(run_ends, run_values) => {
-                self.no_bytes(rows)?;
+                self.no_bytes(rows, true)?;
+                self.no_nulls(nulls)?;
                 let (runs, _) = self.node()?;
                 let width = width(run_ends.data_type());
                 self.buffers([any, Need { len: runs.saturating_mul(width), unit: width }])?;
@@ -168,10 +200,12 @@ where
             DataType::Dictionary(keys, values) => {
                 self.buffers([validity, numbers(width(keys))])?;
                 // The decoder takes the values apart again for each batch.
-                let columns = self.depth.saturating_mul(columns_of(values));
-                self.budget.count_parts(columns, self.values.at)?;
+                self.budget.count_parts(self.depth.saturating_mul(parts_of(values)), self.values.at)?;
             }
             DataType::Union(fields, mode) => {
+                // Before V5 there may be a buffer that says which values are null, and the decoder does not look at it.
+                self.no_nulls(nulls)?;
+                self.budget.count_parts(slots_of(fields), self.values.at)?;
                 if self.values.version < MetadataVersion::V5 {
                     self.buffers([any])?;
                 }
@@ -207,8 +241,20 @@ where
     }
 
     /// Charges a bit for each row of a type whose rows may take no bytes, so that a claim of 2^62 rows has a price.
-    fn no_bytes(&mut self, rows: u64) -> Result<()> {
-        self.budget.charge(rows.div_ceil(8), self.values.at)
+    ///
+    /// Where there are really none, and the column is part of another, a few bytes of that may stand for any number of rows,
+    /// and the decoder makes bits of them: these cost as much as numbers.
+    fn no_bytes(&mut self, rows: u64, none: bool) -> Result<()> {
+        let len = if none && self.depth > 1 { rows.saturating_mul(8) } else { rows.div_ceil(8) };
+        self.budget.charge(len, self.values.at)
+    }
+
+    /// Refuses nulls of a column that has nothing to tell them by.
+    fn no_nulls(&self, nulls: u64) -> Result<()> {
+        if nulls > 0 {
+            return Err(invalid(self.values.at, "a union or a column of runs has nulls of its own"));
+        }
+        Ok(())
     }
 
     /// Takes one buffer for each need.
@@ -231,7 +277,7 @@ where
         let start = body.start + from;
         self.taken += 1;
         let left = self.body_left.checked_sub(len);
-        self.body_left = left.ok_or_else(|| invalid(start, "the buffers of a batch overlap"))?;
+        self.body_left = left.ok_or_else(|| invalid(start, OVERLAP))?;
         let held = match self.codec {
             Some(codec) => unpacked_len(bytes, codec, start)?,
             None => len as u64,
@@ -284,27 +330,35 @@ fn unpacked_len(bytes: &[u8], codec: CompressionType, at: usize) -> Result<u64> 
     Ok(claimed)
 }
 
-/// The column of a type, and those that are part of it.
-fn columns_of(data_type: &DataType) -> u64 {
+/// Columns and buffers of a type, with those that are part of it, as if each column had the most that there are.
+fn parts_of(data_type: &DataType) -> u64 {
     let below = match data_type {
         DataType::List(item)
         | DataType::LargeList(item)
         | DataType::ListView(item)
         | DataType::LargeListView(item)
         | DataType::FixedSizeList(item, _)
-        | DataType::Map(item, _) => columns_of(item.data_type()),
-        DataType::Struct(fields) => fields.iter().map(|field| columns_of(field.data_type())).sum(),
-        DataType::Union(fields, _) => fields.iter().map(|(_, field)| columns_of(field.data_type())).sum(),
-        DataType::RunEndEncoded(ends, values) => {
-            columns_of(ends.data_type()) + columns_of(values.data_type())
+        | DataType::Map(item, _) => parts_of(item.data_type()),
+        DataType::Struct(fields) => fields.iter().map(|field| parts_of(field.data_type())).sum(),
+        DataType::Union(fields, _) => {
+            slots_of(fields) + fields.iter().map(|(_, field)| parts_of(field.data_type())).sum::<u64>()
         }
-        DataType::Dictionary(_, values) => columns_of(values),
+        DataType::RunEndEncoded(ends, values) => parts_of(ends.data_type()) + parts_of(values.data_type()),
+        DataType::Dictionary(_, values) => parts_of(values),
         _ => 0,
     };
-    1 + below
+    4 + below
+}
+
+/// What the decoder's table of a union's types takes, by which it finds a column: 16 bytes for each id up to the largest.
+fn slots_of(fields: &UnionFields) -> u64 {
+    let ids = fields.iter().map(|(id, _)| u64::from(id.unsigned_abs()) + 1).max();
+    ids.unwrap_or(0) * 16 / 250
 }
 
 /// Bytes of one value of a type that has a fixed number of them; at least 1.
 fn width(data_type: &DataType) -> u64 {
     data_type.primitive_width().map_or(1, |width| width as u64)
 }
+
+const OVERLAP: &str = "the buffers of a batch overlap";

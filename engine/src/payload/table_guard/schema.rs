@@ -33,7 +33,7 @@ pub(super) fn read(ipc: IpcSchema<'_>, at: usize, limits: &Limits) -> Result<(Sc
     })?;
     let mut dictionaries = HashMap::new();
     for field in schema.fields() {
-        check_field(field, &mut dictionaries, at)?;
+        check_field(field, 1, &mut dictionaries, at)?;
     }
     Ok((schema.into(), dictionaries))
 }
@@ -67,8 +67,9 @@ struct Columns {
     limit: usize,
 }
 
-/// Refuses parameters that no writer can mean, and notes the field if it is a dictionary.
-fn check_field(field: &Field, dictionaries: &mut Dictionaries, at: usize) -> Result<()> {
+/// Refuses parameters that no writer can mean, and notes the field if it is a dictionary. `depth` is 1 for a column of the
+/// table itself.
+fn check_field(field: &Field, depth: u64, dictionaries: &mut Dictionaries, at: usize) -> Result<()> {
     if let DataType::Dictionary(_, value_type) = field.data_type() {
         #[expect(deprecated, reason = "the id on the wire is kept nowhere else")]
         let id = field.dict_id().unwrap_or_default();
@@ -76,16 +77,19 @@ fn check_field(field: &Field, dictionaries: &mut Dictionaries, at: usize) -> Res
             schema: Schema::new(vec![field.clone()]),
             value_type: value_type.as_ref().clone(),
             held: None,
+            view_buffers: 0,
+            uses: 0,
         });
+        known.uses += depth;
         if known.value_type != **value_type {
             return Err(invalid(at, "two columns share a dictionary of different types"));
         }
     }
-    check_type(field.data_type(), dictionaries, at)
+    check_type(field.data_type(), depth, dictionaries, at)
 }
 
-fn check_type(data_type: &DataType, dictionaries: &mut Dictionaries, at: usize) -> Result<()> {
-    let mut child = |field: &Field| check_field(field, dictionaries, at);
+fn check_type(data_type: &DataType, depth: u64, dictionaries: &mut Dictionaries, at: usize) -> Result<()> {
+    let mut child = |field: &Field| check_field(field, depth + 1, dictionaries, at);
     match data_type {
         DataType::FixedSizeBinary(width) if *width < 0 => {
             Err(invalid(at, "a fixed-size type has a negative size"))
@@ -112,7 +116,7 @@ fn check_type(data_type: &DataType, dictionaries: &mut Dictionaries, at: usize) 
         | DataType::FixedSizeList(item, _) => child(item),
         DataType::Struct(fields) => fields.iter().try_for_each(|field| child(field)),
         DataType::Union(fields, _) => fields.iter().try_for_each(|(_, field)| child(field)),
-        DataType::Dictionary(_, values) => check_type(values, dictionaries, at),
+        DataType::Dictionary(_, values) => check_type(values, depth, dictionaries, at),
         _ => Ok(()),
     }
 }
