@@ -387,3 +387,18 @@ async fn credentials_follow_the_announced_download_domain() {
     fetch(&store, &downloads.url("/x"), &Expected::nothing(), &impatient()).await.unwrap();
     assert_eq!(downloads.requests()[0].header("authorization"), Some("Basic dXNlcjpwYXNz"));
 }
+
+#[tokio::test]
+async fn a_refused_upload_repeats_no_credentials() {
+    let basic = "YWRhOlNFQ1JFVFNFQ1JFVA==";
+    for words in [basic, &format!("Basic {basic}"), "SECRET\r\nSECRET", "SECRET%53ECRET"] {
+        let answer = reply("403 Forbidden", &[], &format!("no {words} here"));
+        let server = Server::start(move |_, _| Answer::Whole(answer.clone())).await;
+        let store = HttpStore::new().upload_to(&format!("{}/d/{{id}}-{{name}}", server.origin)).unwrap();
+        let error =
+            store.basic_auth("ada", "SECRETSECRET").upload(Upload::new("f", "hello")).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(text.contains(": no … here"), "{text}");
+        assert!(!text.contains("SECRET") && !text.contains(basic), "{text}");
+    }
+}

@@ -403,3 +403,30 @@ async fn a_server_that_never_answers_is_given_up() {
     let (_server, store) = plik(|_| Answer::Whole(String::new())).await;
     assert_eq!(store.upload(Upload::new("a", "x")).await.unwrap_err().kind(), ErrorKind::Network);
 }
+
+#[tokio::test]
+async fn a_refusal_repeats_no_credentials_in_any_spelling() {
+    const TOKEN32: &str = "TOKENTOKENTOKENTOKENTOKENTOKEN12";
+    const PASSWORD: &str = "pa\"SECRET\\word";
+    let basic = "YWRhOnBhIlNFQ1JFVFx3b3Jk";
+    let straddling = format!("{}{TOKEN32} and more", " ".repeat(1024 - 30));
+    for (words, secret) in [
+        (format!("bad credentials {basic}"), basic),
+        (format!("bad credentials Basic {basic}"), basic),
+        (format!("bad credentials {}", &basic[..20]), &basic[..8]),
+        (straddling, "TOKEN"),
+        (format!("no token {}\n{}", &TOKEN32[..16], &TOKEN32[16..]), "TOKEN"),
+        (r#"no upload {"login":"ada","password":"pa\"SECRET\\word"}"#.to_owned(), "SECRET"),
+        ("no password pa%22SECRET%5Cword".to_owned(), "SECRET"),
+    ] {
+        let server = Server::start(move |_, _| refuse("403 Forbidden", &words)).await;
+        let store = Plik::new(&server.origin).unwrap().token(TOKEN32).basic_auth("ada", PASSWORD);
+        let store = store.protect_uploads();
+        let upload = store.upload(Upload::new("a", "x")).await.unwrap_err();
+        let config = store.announced_origins().await.unwrap_err();
+        for error in [upload, config] {
+            let text = format!("{error} {error:?}");
+            assert!(text.contains("403") && !text.contains(secret), "{secret}: {text}");
+        }
+    }
+}

@@ -4,13 +4,15 @@ mod connect;
 mod dial;
 mod exchange;
 mod status;
+mod words;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use dial::Dialer;
 pub(super) use exchange::{Client, Reply, Request, RequestBody};
-pub(super) use status::{Direction, snippet, status_error};
+pub(super) use status::{Direction, status_error};
+pub(super) use words::Words;
 
 use super::address::Reach;
 use super::http_store::Uploading;

@@ -11,7 +11,7 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 
 use self::template::{ID, Template};
-use super::http::{Direction, HttpStore, Reply, Request, snippet, status_error};
+use super::http::{Direction, HttpStore, Reply, Request, Words, status_error};
 use super::origin::Origin;
 use super::store::{BoxFuture, Upload, Uploaded};
 use super::tls;
@@ -462,18 +462,16 @@ impl HttpStore {
 
     /// The error for an answer. A server's own words are repeated only where it is known what in them would be secret.
     async fn refusal(&self, reply: &mut Reply, url: &LinkUrl) -> Error {
-        let text = match self.is_own(url.origin()) {
-            true => reply.read_some(1024).await,
-            false => Vec::new(),
+        let words = match self.is_own(url.origin()) {
+            true => reply.read_words().await,
+            false => Words::default(),
         };
         let path = url.path_and_query();
-        let parts = path.split(['/', '?', '-', '_', '.', '=', '&']).filter(|part| part.len() >= 8);
         let mut secrets = vec![path];
-        secrets.extend(parts);
         secrets.extend(self.uploading.password.as_deref());
         secrets.extend(self.uploading.authorization.as_deref());
         secrets.extend(self.uploading.headers.iter().map(|(_, value)| value.as_str()));
-        status_error(Direction::Upload, url.origin(), reply, Some(&snippet(&text, &secrets)))
+        status_error(Direction::Upload, url.origin(), reply, Some(&words.snippet(&secrets)))
     }
 }
 

@@ -20,7 +20,7 @@ use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
 use super::address::Reach;
-use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, snippet, status_error};
+use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, status_error};
 use super::origin::{Origin, Scheme};
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
 use super::url::{LinkUrl, encode_segment};
@@ -355,10 +355,11 @@ impl Plik {
 
     /// The error for an answer, with the server's own words, in which no secret is repeated.
     async fn refusal(&self, reply: &mut Reply, direction: Direction, secrets: &[&str]) -> Error {
-        let text = reply.read_some(1024).await;
-        let own = [self.token.as_deref(), self.auth.as_ref().map(options::Auth::password)];
+        let words = reply.read_words().await;
+        let auth = self.auth.as_ref();
+        let own = [self.token.as_deref(), auth.map(options::Auth::password), auth.map(options::Auth::header)];
         let secrets: Vec<&str> = own.into_iter().flatten().chain(secrets.iter().copied()).collect();
-        status_error(direction, self.base.url().origin(), reply, Some(&snippet(&text, &secrets)))
+        status_error(direction, self.base.url().origin(), reply, Some(&words.snippet(&secrets)))
     }
 
     fn nonsense(&self, why: Nonsense) -> Error {

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::connect::{Connector, Progress, Sending};
 use super::dial::Dialer;
-use super::{Direction, HttpTimeouts};
+use super::{Direction, HttpTimeouts, Words};
 use crate::link::address::Reach;
 use crate::link::origin::Origin;
 use crate::link::store::{Body, BoxFuture, Download};
@@ -37,6 +37,9 @@ const USER_AGENT: &str = concat!("plik_client/1.0 (natsbridge ", env!("CARGO_PKG
 /// How much of a download is read at once, and so the most that a connection holds. 256 KiB (chosen): many downloads at
 /// once share a bound on their memory, and larger reads are hardly faster.
 pub(in crate::link) const MAX_READ: usize = 256 * 1024;
+
+/// How many bytes of an error's explanation are read; its first 200 characters are shown.
+const MAX_WORDS: usize = 1024;
 
 /// Speaks HTTP to any origin.
 #[derive(Clone, Default)]
@@ -361,17 +364,21 @@ impl Reply {
     }
 
     /// The beginning of a body that only explains an error: what arrives soon, and nothing if that fails.
-    pub(in crate::link) async fn read_some(&mut self, limit: usize) -> Vec<u8> {
-        let mut bytes = Vec::new();
+    pub(in crate::link) async fn read_words(&mut self) -> Words {
+        let mut words = Words::default();
         let soon = Instant::now() + Duration::from_secs(2).min(self.idle);
-        while bytes.len() < limit {
+        while words.bytes.len() <= MAX_WORDS {
             match timeout_at(soon, self.chunk()).await {
-                Ok(Ok(Some(chunk))) => bytes.extend_from_slice(&chunk),
-                _ => break,
+                Ok(Ok(Some(chunk))) => words.bytes.extend_from_slice(&chunk),
+                ended => {
+                    words.whole = matches!(ended, Ok(Ok(None)));
+                    break;
+                }
             }
         }
-        bytes.truncate(limit);
-        bytes
+        words.whole &= words.bytes.len() <= MAX_WORDS;
+        words.bytes.truncate(MAX_WORDS);
+        words
     }
 }
 

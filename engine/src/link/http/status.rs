@@ -40,7 +40,8 @@ impl Direction {
     }
 }
 
-/// The error for an answer with any status but 200. `text` is what the server says about it, made safe by [`snippet`].
+/// The error for an answer with any status but 200. `text` is what the server says about it, made safe by
+/// [`Words::snippet`](super::Words::snippet).
 pub(in crate::link) fn status_error(
     direction: Direction,
     origin: &Origin,
@@ -101,32 +102,4 @@ fn retry_after(reply: &Reply) -> Option<Duration> {
     }
     let date = http_date(value)?;
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
-}
-
-/// A server's words, fit for an error: one line of at most 200 characters without control characters, in which every
-/// one of `secrets` is replaced.
-pub(in crate::link) fn snippet(bytes: &[u8], secrets: &[&str]) -> String {
-    let mut text = String::from_utf8_lossy(bytes).into_owned();
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "…");
-    }
-    let spaced: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let line = spaced.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(200) {
-        Some((end, _)) => format!("{}…", &line[..end]),
-        None => line,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_servers_words_become_one_harmless_line() {
-        let text = snippet(b"file a/TOKEN is\r\n\x1b[31m  too big\0\n\xff\n", &["TOKEN", ""]);
-        assert_eq!(text, "file a/… is [31m too big \u{fffd}");
-        assert_eq!(snippet("é".repeat(300).as_bytes(), &[]).chars().count(), 201);
-        assert_eq!(snippet(b" \n", &[]), "");
-    }
 }
