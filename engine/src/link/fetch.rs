@@ -1,5 +1,6 @@
 //! What to fetch and how; downloading into memory.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -158,7 +159,7 @@ impl FetchOptions {
 }
 
 /// A complete download.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Fetched {
     /// The bytes, aligned as asked.
@@ -171,6 +172,17 @@ pub struct Fetched {
     pub attempts: u32,
     /// Their SHA-256, if it was expected or asked for.
     pub sha256: Option<[u8; 32]>,
+}
+
+impl fmt::Debug for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetched")
+            .field("len", &self.bytes.len())
+            .field("verified", &self.verified)
+            .field("size_mismatch", &self.size_mismatch)
+            .field("attempts", &self.attempts)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Fetches what is behind a link, tries again where that can help, and verifies it.

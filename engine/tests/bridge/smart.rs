@@ -274,3 +274,23 @@ fn the_blocking_calls_need_no_runtime_and_refuse_to_block_one() {
     let error = runtime.block_on(async { blocking::smartreceive("{}", SmartReceive::new()).unwrap_err() });
     assert_eq!(error.kind(), ErrorKind::Misuse);
 }
+
+#[tokio::test]
+async fn debug_output_shows_no_credentials_links_or_payloads() {
+    let files = FileServer::builder().start().await.unwrap();
+    let store = natsbridge::link::Plik::new(files.url()).unwrap();
+    let upload = natsbridge::link::Upload::new("SECRETNAME", "x");
+    let uploaded = natsbridge::link::LinkStore::upload(&store, upload).await.unwrap();
+    let id = uploaded.url().path_and_query().split('/').nth(2).unwrap().to_owned();
+    let handler = natsbridge::link::HandlerStore::new().on_download(|_| async { Ok("SECRET".into()) });
+    let url = natsbridge::link::LinkUrl::parse("http://h/SECRET").unwrap();
+    let (expected, options) = (Default::default(), Default::default());
+    let fetched = natsbridge::link::fetch(&handler, &url, &expected, &options).await.unwrap();
+    let send = SmartSend::new().nats_url("nats://u:SECRET@h").fileserver_url("http://u:SECRET@h");
+    let receive = SmartReceive::new().allow_origin("http://u:SECRET@h");
+    let message: natsbridge::bridge::SmartMessage = r#"{"data":"http://files/SECRET"}"#.into();
+    let shown = format!("{files:?} {fetched:?} {send:?} {receive:?} {message:?}");
+    assert!(!shown.contains("SECRET") && !shown.contains(&id), "{shown}");
+    // What is no secret is still there.
+    assert!(shown.contains(files.url()) && shown.contains("30 bytes"), "{shown}");
+}

@@ -1,5 +1,6 @@
 //! `smartreceive`.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -21,8 +22,14 @@ use crate::link::{FetchOptions, HandlerStore, LinkStore, Origin, Policy, Retry};
 use crate::payload::{PayloadData, PayloadType};
 
 /// What [`smartreceive`] reads: a NATS message, its bytes, or its text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SmartMessage(Bytes);
+
+impl fmt::Debug for SmartMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SmartMessage({} bytes)", self.0.len())
+    }
+}
 
 impl From<async_nats::Message> for SmartMessage {
     fn from(message: async_nats::Message) -> Self {
@@ -67,7 +74,7 @@ impl From<&str> for SmartMessage {
 }
 
 /// The arguments of [`smartreceive`] beside the message; each method sets one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use]
 pub struct SmartReceive {
     retry: Retry,
@@ -128,6 +135,19 @@ impl SmartReceive {
     {
         self.handler = Some(HandlerStore::new().on_download(handler));
         self
+    }
+}
+
+impl fmt::Debug for SmartReceive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SmartReceive")
+            .field("retry", &self.retry)
+            // Not read yet: they may turn out to be whole links.
+            .field("origins", &self.origins.len())
+            .field("policy", &self.policy)
+            .field("handler", &self.handler)
+            .field("limits", &self.limits)
+            .finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! `smartsend`.
 
+use std::fmt;
 use std::future::Future;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use crate::link::HandlerStore;
 use crate::payload::Payload;
 
 /// The arguments of [`smartsend`] beside subject and data; each method sets one.
-#[derive(Debug, Default)]
+#[derive(Default)]
 #[must_use]
 pub struct SmartSend {
     nats_url: Option<String>,
@@ -138,6 +139,28 @@ impl SmartSend {
             Some(handler) => Ok(builder.store(handler.clone())),
             None => Ok(builder),
         }
+    }
+}
+
+impl fmt::Debug for SmartSend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Either may have a password in it.
+        let url = |url: &Option<String>| if url.is_some() { "…" } else { "default" };
+        f.debug_struct("SmartSend")
+            .field("nats_url", &url(&self.nats_url))
+            .field("fileserver_url", &url(&self.fileserver_url))
+            .field("size_threshold", &self.size_threshold)
+            .field("correlation_id", &self.correlation_id)
+            .field("msg_purpose", &self.msg_purpose)
+            .field("sender_name", &self.sender_name)
+            .field("receiver_name", &self.receiver_name)
+            .field("receiver_id", &self.receiver_id)
+            .field("reply_to", &self.reply_to)
+            .field("reply_to_msg_id", &self.reply_to_msg_id)
+            .field("dialect", &self.dialect)
+            .field("one_shot", &self.one_shot)
+            .field("handler", &self.handler)
+            .finish()
     }
 }
 
