@@ -62,7 +62,9 @@ pub enum ErrorKind {
     /// A payload could not be written where it was to be saved: no such folder, no space, no permission, a name that is
     /// taken. The cause is in the source.
     SaveFailed,
-    /// A NATS subject that is empty, has white space, control characters, empty tokens or (publishing) wildcards.
+    /// A NATS subject that is empty, has white space, control characters, empty tokens or (publishing) wildcards; or that has
+    /// more than 3,900 bytes, or 4,000 together with its reply subject or queue group: a NATS server closes the connection on
+    /// what it cannot take in one line of 4,096.
     InvalidSubject,
     /// A header name or value that NATS cannot carry.
     InvalidHeader,

@@ -55,6 +55,7 @@ impl Bridge {
         let (subject, queue) = (subject.as_ref(), queue.into());
         subject::check_subscribe(subject)?;
         subject::check_queue(&queue)?;
+        subject::check_together(subject, &queue)?;
         let _turn = self.inner.confirmations.acquire().await;
         let confirmation = Confirmation::new(&self.inner, Operation::Subscribe, subject);
         let subscriber = self.inner.client.queue_subscribe(subject.to_owned(), queue);

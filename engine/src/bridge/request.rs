@@ -91,6 +91,7 @@ async fn request(
         draft.reply_to = bridge.inner.client.new_inbox();
     }
     subject::check_publish(&draft.reply_to)?;
+    subject::check_together(&draft.subject, &draft.reply_to)?;
     if draft.reply_to == draft.subject {
         return Err(Error::new(ErrorKind::Misuse, "a request cannot be answered on its own subject"));
     }

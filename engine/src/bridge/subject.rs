@@ -4,6 +4,24 @@ use async_nats::HeaderMap;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// The most bytes that a subject may have together with what stands in the same line of NATS's protocol: a reply subject or
+/// a queue group. A server closes the connection on a line of more than 4,096 bytes (`max_control_line`), of which the rest is
+/// for the command and the sizes (chosen).
+const MAX_TOGETHER: usize = 4000;
+
+/// Left for a reply subject that is not known yet: an inbox has about 30 bytes (chosen). So a subject alone may have 3,900.
+const INBOX: usize = 100;
+
+/// Checks that a subject and what goes with it fit into one line of the protocol.
+pub(super) fn check_together(subject: &str, beside: &str) -> Result<()> {
+    let len = subject.len() + beside.len().max(INBOX);
+    if len > MAX_TOGETHER {
+        let what = "the subject is too long, alone or with its reply subject or queue group: NATS takes lines of 4,096 bytes";
+        return Err(invalid(what).with_size(len as u64, MAX_TOGETHER as u64));
+    }
+    Ok(())
+}
+
 /// Checks a subject to publish to.
 pub(super) fn check_publish(subject: &str) -> Result<()> {
     check(subject)?;
@@ -38,6 +56,7 @@ fn check(subject: &str) -> Result<()> {
     if subject.is_empty() {
         return Err(invalid("the subject is empty"));
     }
+    check_together(subject, "")?;
     let bytes = subject.as_bytes();
     // Most are printable ASCII throughout, and need no look at their characters.
     if !bytes.iter().all(u8::is_ascii_graphic)
@@ -125,6 +144,18 @@ mod tests {
             assert_eq!(check_publish(subject).is_ok(), publish, "{subject:?}");
             assert_eq!(check_subscribe(subject).is_ok(), subscribe, "{subject:?}");
         }
+    }
+
+    #[test]
+    fn what_no_line_of_the_protocol_holds_is_refused() {
+        let subject = |len| "s".repeat(len);
+        for check in [check_publish, check_subscribe] {
+            assert!(check(&subject(3900)).is_ok());
+            let error = check(&subject(3901)).unwrap_err();
+            assert_eq!((error.kind(), error.limit()), (ErrorKind::InvalidSubject, Some(4000)));
+        }
+        assert!(check_together(&subject(3000), &subject(1000)).is_ok());
+        assert!(check_together(&subject(3000), &subject(1001)).is_err());
     }
 
     #[test]

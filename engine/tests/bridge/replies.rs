@@ -128,3 +128,51 @@ async fn nothing_is_replied_to_an_address_of_the_server_or_to_nobody() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_line_of_the_protocol_holds_is_refused_and_the_connection_stays() {
+    let nats = NatsServer::start();
+    let bridge = Bridge::builder().request_timeout(Duration::from_secs(5)).connect(nats.url()).await.unwrap();
+    let asked = |len: usize| {
+        let envelope = serde_json::json!({ "replyTo": "r".repeat(len), "payloads": [] });
+        bridge.read(async_nats::Message {
+            subject: "m".into(),
+            reply: None,
+            payload: envelope.to_string().into(),
+            headers: None,
+            status: None,
+            description: None,
+            length: 0,
+        })
+    };
+    let longest = "r".repeat(3900);
+    let mut replies = bridge.subscribe(&longest).await.unwrap();
+    asked(3900).unwrap().reply().text("a", "b").flushed().await.unwrap();
+    assert_eq!(next(&mut replies).await.unwrap().subject(), longest);
+    for len in [3901, 5000, 65_536] {
+        let replied = asked(len).unwrap().reply().text("a", "b").flushed().await;
+        assert_eq!(kind(replied), ErrorKind::InvalidSubject, "{len}");
+        let long = "s".repeat(len);
+        assert_eq!(kind(bridge.subscribe(&long).await), ErrorKind::InvalidSubject, "{len}");
+        assert_eq!(kind(bridge.send(&long).text("a", "b").await), ErrorKind::InvalidSubject, "{len}");
+        let send = bridge.send("s").reply_to(&long).text("a", "b");
+        assert_eq!(kind(send.await), ErrorKind::InvalidSubject, "{len}");
+        assert_eq!(kind(bridge.publisher(&long).build().map(|_| ())), ErrorKind::InvalidSubject, "{len}");
+    }
+
+    // Together they share the line, whose sizes are as long here as they get.
+    let (subject, beside) = ("s".repeat(2000), "t".repeat(2000));
+    let mut requests = bridge.queue_subscribe(&subject, &beside).await.unwrap();
+    let responder = tokio::spawn(async move {
+        let request = next(&mut requests).await.unwrap();
+        request.reply().text("a", "b").await.unwrap();
+    });
+    let body = vec![0; 500_000];
+    let request = bridge.request(&subject).reply_to(&beside).binary("a", body).header("X", "y");
+    request.await.unwrap();
+    responder.await.unwrap();
+    let beside = beside + "t";
+    assert_eq!(kind(bridge.queue_subscribe(&subject, &beside).await), ErrorKind::InvalidSubject);
+    assert_eq!(kind(bridge.request(&subject).reply_to(&beside).await), ErrorKind::InvalidSubject);
+    assert_eq!(bridge.counters().disconnects, 0);
+}
