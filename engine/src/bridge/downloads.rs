@@ -151,8 +151,9 @@ impl Downloads {
                 return save_bytes(&bytes, verification, announced, target).await;
             }
             let options = self.options(self.save_len).hash(true);
-            let transfer = Transfer::new(Source::Shared(source), url, expected, options)?.watched(watcher);
-            let _place = self.room.enter(Some(save::MEMORY)).await;
+            let mut transfer =
+                Transfer::new(Source::Shared(source), url, expected, options)?.watched(watcher);
+            let _place = transfer.wait(self.room.enter(Some(save::MEMORY))).await?;
             let (proof, path) = save::save(transfer, target).await?;
             Ok(Saved {
                 path,

@@ -235,7 +235,10 @@ pub(crate) async fn collect(
     room: Option<&Room>,
 ) -> Result<Fetched> {
     let mut place = match room {
-        Some(room) => Some(room.enter(transfer.total()).await),
+        Some(room) => {
+            let len = transfer.total();
+            Some(transfer.wait(room.enter(len)).await?)
+        }
         None => None,
     };
     let mut buffer = AlignedBuf::new(0, align)?;
@@ -244,7 +247,7 @@ pub(crate) async fn collect(
             Step::Start { len_hint } => buffer = AlignedBuf::new(len_hint, align)?,
             Step::Chunk(chunk) => {
                 if let Some(place) = &mut place {
-                    place.grow((buffer.len() + chunk.len()) as u64).await;
+                    transfer.wait(place.grow((buffer.len() + chunk.len()) as u64)).await?;
                 }
                 buffer.extend(&chunk)?;
             }
@@ -257,6 +260,34 @@ pub(crate) async fn collect(
                     sha256: proof.sha256,
                 });
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+    use crate::link::HandlerStore;
+
+    const MIB: u64 = 1024 * 1024;
+
+    #[tokio::test(start_paused = true)]
+    async fn time_spent_waiting_for_memory_counts() {
+        let store = HandlerStore::new().on_download(|_| async { Ok(vec![0; 6_000_000].into()) });
+        let url = LinkUrl::parse("http://files/1").unwrap();
+        let limit = Duration::from_secs(3);
+        let options = FetchOptions::default().total(limit);
+        // None to begin with; and none to go on with, because somebody else is beyond the bound already.
+        for (room, taken) in [(Room::new(MIB), MIB), (Room::new(4 * MIB), 2 * MIB)] {
+            let mut other = room.enter(Some(taken)).await;
+            other.grow(taken + 100 * MIB).await;
+            let transfer =
+                Transfer::new(Source::Borrowed(&store), url.clone(), Expected::nothing(), options).unwrap();
+            let began = tokio::time::Instant::now();
+            let outcome = tokio::time::timeout(limit * 2, collect(transfer, 64, Some(&room))).await;
+            assert_eq!(outcome.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+            assert_eq!(began.elapsed(), limit);
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Transfer<'a> {
     /// What was handed on cannot be taken back: another try passes over as many bytes, which must be the same.
     streams: bool,
 
-    /// 0 until the first step is asked for, from which on the deadline counts.
+    /// 0 until the first step or wait is asked for, from which on the deadline counts.
     attempts: u32,
     download: Option<Download>,
     /// Whether [`Step::Start`] was given.
@@ -147,13 +147,24 @@ impl<'a> Transfer<'a> {
         self.announced.or_else(|| self.expected.known_size())
     }
 
-    /// The next step, after as many tries and waits as it takes. Not called again after the end or an error.
-    pub(crate) async fn next(&mut self) -> Result<Step> {
+    /// Starts the clock, unless it runs.
+    fn begin(&mut self) {
         if self.attempts == 0 {
             (self.attempts, self.began) = (1, Instant::now());
             // A total too long for the clock is no limit.
             self.deadline = self.options.total.and_then(|total| self.began.checked_add(total));
         }
+    }
+
+    /// Waits for something that the consumer needs, such as memory: that is a part of the download's time.
+    pub(crate) async fn wait<T>(&mut self, ready: impl Future<Output = T>) -> Result<T> {
+        self.begin();
+        in_time(self.deadline, &self.options, async { Ok(ready.await) }).await
+    }
+
+    /// The next step, after as many tries and waits as it takes. Not called again after the end or an error.
+    pub(crate) async fn next(&mut self) -> Result<Step> {
+        self.begin();
         loop {
             let outcome = match self.download {
                 Some(_) => self.receive().await,

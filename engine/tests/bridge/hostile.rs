@@ -336,3 +336,35 @@ async fn the_log_of_a_flood_is_a_few_lines_that_count_it() {
     assert!((9..=8 + elapsed).contains(&lines.len()), "{} in {elapsed} s", lines.len());
     assert_eq!(suppressed.len() + suppressed.iter().sum::<usize>(), FLOOD + 1, "{lines:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_memory_is_a_part_of_a_downloads_time() {
+    const LIMIT: Duration = Duration::from_secs(1);
+    let nats = NatsServer::start();
+    // They fill all the memory there is, and never end.
+    let server = Scripted::start(response("200 OK", "Content-Length: 5000000\r\n", "x"), true).await;
+    let builder = Bridge::builder().policy(Policy::none().allow_any().allow_private());
+    let bridge = builder.download_bytes(1_000_000).download_timeout(LIMIT).connect(nats.url()).await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let downloads = (0..6).map(|n| {
+        let text = format!(
+            r#"{{"payloads":[{{"dataname":"f","type":"binary","transport":"link","data":"{}/{n}","size":5000000}}]}}"#,
+            server.url
+        );
+        let (message, path) = (read(&bridge, text), dir.path().join(n.to_string()));
+        async move {
+            let payload = message.payload("f").unwrap();
+            match n % 2 {
+                0 => payload.bytes().await.map(|_| ()),
+                _ => payload.save(path).await.map(|_| ()),
+            }
+        }
+    });
+    for outcome in join_all(downloads).await {
+        let error = outcome.unwrap_err();
+        assert!(error.kind() == ErrorKind::TimedOut && error.is_retryable(), "{error}");
+    }
+    let elapsed = begun.elapsed();
+    assert!(elapsed < LIMIT * 2, "{elapsed:?}");
+}
