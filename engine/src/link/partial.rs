@@ -222,13 +222,23 @@ fn by_descriptor(file: &File) -> String {
 /// Makes a name as durable as what it names.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     #[cfg(unix)]
-    match File::open(folder)?.sync_all() {
-        // Some network file systems cannot, and the file is in place all the same.
-        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {}
-        other => return other,
+    return sync_opened(File::open(folder));
+    #[cfg(not(unix))]
+    {
+        let _ = folder;
+        Ok(())
     }
-    let _ = folder;
-    Ok(())
+}
+
+#[cfg(unix)]
+fn sync_opened(folder: io::Result<File>) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match folder.and_then(|folder| folder.sync_all()) {
+        // Some network file systems cannot, and whoever may write into a folder may still not be allowed to read it. The
+        // file is in place all the same.
+        Err(error) if matches!(error.kind(), InvalidInput | Unsupported | PermissionDenied) => Ok(()),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -314,6 +324,26 @@ mod tests {
         file.unlock().unwrap();
         assert_eq!(sweep(dir.path()).unwrap(), 1);
         assert!(!name.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_folder_that_may_be_written_and_not_read_takes_the_file() {
+        use std::os::unix::fs::PermissionsExt as _;
+        // Root may read every folder, so what others are told is said here.
+        sync_opened(Err(io::ErrorKind::PermissionDenied.into())).unwrap();
+        sync_opened(Err(io::ErrorKind::NotFound.into())).unwrap_err();
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("a");
+        for keep in [false, true] {
+            for mut partial in both(dir.path(), b"new") {
+                fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o300)).unwrap();
+                partial.publish(&target, keep).unwrap();
+                fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+                assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+                fs::remove_file(&target).unwrap();
+            }
+        }
     }
 
     #[cfg(unix)]
