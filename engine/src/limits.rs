@@ -80,7 +80,7 @@ pub struct Limits {
     /// a few of the largest).
     ///
     /// Counted once for each payload, at the size that it turned out to have; a payload that was fetched twice counts
-    /// once.
+    /// once. A download ends where it would take more than the others have left.
     pub download_total: u64,
     /// Bytes of one payload fetched by link into a file, or read as a stream. Default 16 GiB (chosen): it costs no memory,
     /// but disks are not endless.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout};
 use tracing::Instrument as _;
 
 use super::receive::Saved;
-use super::totals::Totals;
+use super::totals::{Totals, exceeded};
 use crate::envelope::{Content, PayloadView, Sha256Entry, Transport};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
@@ -92,27 +92,34 @@ impl Downloads {
     ) -> Result<PayloadData> {
         let claim = |len| totals.claim(view.index(), count, len, self.download_total);
         // What the message says is held against the limit before anything is fetched, and what came afterwards.
-        claim(view.size().unwrap_or(0))?;
-        let fetched = self.fetch_one(view).await;
+        let left = claim(view.size().unwrap_or(0))?;
+        // Nor is more fetched than is left, whatever the message says or does not say.
+        let max_len = self.options.max_len.min(left);
+        let fetched = self.fetch_one(view, max_len).await;
         claim(fetched.as_ref().map_or(0, |data| data.bytes().len() as u64))?;
-        fetched
+        fetched.map_err(|error| match error.needed() {
+            Some(needed)
+                if is_limit(&error) && error.limit() == Some(left) && left < self.options.max_len =>
+            {
+                let others = self.download_total - left;
+                exceeded(others.saturating_add(needed), self.download_total).in_payload(view.index())
+            }
+            _ => error,
+        })
     }
 
-    async fn fetch_one(&self, view: &PayloadView<'_>) -> Result<PayloadData> {
+    async fn fetch_one(&self, view: &PayloadView<'_>, max_len: u64) -> Result<PayloadData> {
         let index = view.index();
         let fetched = async {
             let (url, source) = self.source(view).await?;
             let expected = expected(view);
-            if let Some(fetched) = self.cached(&expected, self.options.max_len)? {
+            if let Some(fetched) = self.cached(&expected, max_len)? {
                 return Ok(fetched);
             }
             let download = || {
-                let transfer = Transfer::new(
-                    Source::Shared(source),
-                    url.clone(),
-                    expected,
-                    self.options(self.options.max_len),
-                );
+                let options = self.options(max_len);
+                let transfer =
+                    Transfer::new(Source::Shared(Arc::clone(&source)), url.clone(), expected, options);
                 let (room, cache, align) =
                     (Arc::clone(&self.room), Arc::clone(&self.cache), self.options.align);
                 let download = async move {
@@ -122,7 +129,18 @@ impl Downloads {
                 };
                 download.in_current_span()
             };
-            self.flights.join(&url, &expected, download).await
+            loop {
+                let mut own = false;
+                let start = || {
+                    own = true;
+                    download()
+                };
+                match self.flights.join(&url, &expected, start).await {
+                    // Whoever began it had less left of another message's total.
+                    Err(error) if !own && is_limit(&error) && error.limit() < Some(max_len) => {}
+                    fetched => return fetched,
+                }
+            }
         };
         let fetched = fetched.await.map_err(|error| error.in_payload(index))?;
         let verification = verification(view, fetched.verified);
@@ -269,6 +287,10 @@ async fn save_bytes(
     let path = save::save_bytes(bytes, target).await?;
     let (bytes, len) = (bytes.clone(), bytes.len() as u64);
     let sha256 =
+fn is_limit(error: &Error) -> bool {
+    error.kind() == ErrorKind::LimitExceeded
+}
+
         tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(|error| {
             Error::new(ErrorKind::Bug, "the digest of a payload could not be computed").with_source(error)
         })?;

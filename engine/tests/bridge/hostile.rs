@@ -368,3 +368,38 @@ async fn waiting_for_memory_is_a_part_of_a_downloads_time() {
     let elapsed = begun.elapsed();
     assert!(elapsed < LIMIT * 2, "{elapsed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_fetched_than_is_left_of_a_messages_total() {
+    let nats = NatsServer::start();
+    let first = Scripted::start(ok(&"a".repeat(900)), false).await;
+    // It never ends.
+    let second = Scripted::start(response("200 OK", "", &"b".repeat(200)), true).await;
+    let third = Scripted::start(ok(&"c".repeat(500)), false).await;
+    let policy = Policy::none().allow_any().allow_private();
+    let limits = Limits::default().download_total(1000);
+    let bridge = Bridge::builder().policy(policy).limits(limits).download_timeout(Duration::from_secs(10));
+    let bridge = bridge.connect(nats.url()).await.unwrap();
+    let message = |servers: &[&Scripted]| {
+        let link = |server: &&Scripted| {
+            format!(r#"{{"dataname":"f","type":"binary","transport":"link","data":"{}/f"}}"#, server.url)
+        };
+        let links: Vec<_> = servers.iter().map(link).collect();
+        read(&bridge, format!(r#"{{"payloads":[{}]}}"#, links.join(",")))
+    };
+    let full = message(&[&first, &second, &third]);
+    let payload = |index| full.payload_at(index).unwrap();
+    assert_eq!(payload(0).bytes().await.unwrap().len(), 900);
+    let begun = Instant::now();
+    let error = payload(1).bytes().await.unwrap_err();
+    assert_eq!((error.kind(), error.needed()), (ErrorKind::LimitExceeded, Some(1100)), "{error}");
+    assert_eq!((error.limit(), error.payload()), (Some(1000), Some(1)));
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    // Who shares a download with a message that has less left gets it all the same.
+    let other = message(&[&third]);
+    let other = other.payload("f").unwrap();
+    let full = payload(2);
+    let (refused, fetched) = tokio::join!(full.bytes(), other.bytes());
+    assert_eq!(refused.unwrap_err().needed(), Some(1400));
+    assert_eq!(fetched.unwrap().len(), 500);
+}
