@@ -299,6 +299,26 @@ async fn a_content_encoding_nobody_asked_for_is_rejected() {
 }
 
 #[tokio::test]
+async fn a_transfer_coding_that_is_not_undone_is_rejected() {
+    let chunked = format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len());
+    for (coding, body, accepted) in [
+        ("chunked", chunked.as_str(), true),
+        ("Chunked", &chunked, true),
+        ("gzip, chunked", &chunked, false),
+        ("gzip", BODY, false),
+        ("deflate", BODY, false),
+    ] {
+        let answer = format!("HTTP/1.1 200 OK\r\ntransfer-encoding: {coding}\r\n\r\n{body}");
+        let server = Server::start(move |_, _| Answer::Whole(answer.clone())).await;
+        let outcome = get(&server, &Expected::nothing()).await;
+        match accepted {
+            true => assert_eq!(outcome.unwrap().bytes, BODY, "{coding}"),
+            false => assert_eq!(outcome.unwrap_err().kind(), ErrorKind::LinkRejected, "{coding}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn silence_ends_at_the_deadline_of_its_stage() {
     let head_only = || reply("200 OK", &[], BODY)[..30].to_owned();
     let slow = |text: String| move |_: usize, _: &link_server::Request| Answer::Stall(text.clone());

@@ -244,13 +244,15 @@ pub(super) async fn resume(
 
 /// The body of an answer, with all that its head says about it; `before` it are so many bytes of the file.
 fn file(reply: Reply, url: &LinkUrl, before: u64) -> Result<Download> {
-    let plain = |encoding: &str| matches!(encoding.trim(), "" | "identity");
-    if !reply.header_values("content-encoding").all(|encoding| plain(&encoding.to_ascii_lowercase())) {
-        let origin = url.origin();
-        return Err(Error::new(
-            ErrorKind::LinkRejected,
-            format!("{origin} sent the file in a Content-Encoding that was not asked for"),
-        ));
+    // Chunks are undone on the way; whatever else a server does to the bytes would be taken for the file.
+    for (header, plain) in
+        [("Content-Encoding", &["", "identity"][..]), ("Transfer-Encoding", &["", "identity", "chunked"])]
+    {
+        let is_plain = |coding: &str| plain.contains(&coding.trim().to_ascii_lowercase().as_str());
+        if !reply.header_values(header).all(|codings| codings.split(',').all(is_plain)) {
+            let what = format!("{} sent the file in a {header} that was not asked for", url.origin());
+            return Err(Error::new(ErrorKind::LinkRejected, what));
+        }
     }
     // A weak tag (`W/"…"`) stands for bytes that are merely as good.
     let validator =
