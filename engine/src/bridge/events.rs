@@ -5,9 +5,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use async_nats::{Event, ServerError};
 use tokio::sync::Notify;
+
+use super::log_limit::LogLimit;
 
 /// Collects a client's events, so that a bridge can turn them into errors and counters. Cloning shares them.
 ///
@@ -43,6 +46,16 @@ struct Shared {
     undeleted_uploads: AtomicU64,
     closed: AtomicBool,
     changed: Notify,
+    logged: Logged,
+}
+
+/// How often each of these was logged: somebody else's server must not fill the log.
+#[derive(Debug, Default)]
+struct Logged {
+    disconnects: LogLimit,
+    violations: LogLimit,
+    server_errors: LogLimit,
+    client_errors: LogLimit,
 }
 
 /// What the server's permissions can refuse.
@@ -138,7 +151,7 @@ impl Events {
 
     /// Takes note of one event; for programs with an event callback of their own.
     pub fn handle(&self, event: &Event) {
-        let shared = &*self.shared;
+        let (shared, logged) = (&*self.shared, &self.shared.logged);
         let add = |counter: &AtomicU64| counter.fetch_add(1, Ordering::Relaxed);
         match event {
             Event::Connected => {
@@ -148,14 +161,18 @@ impl Events {
             }
             Event::Disconnected => {
                 add(&shared.disconnects);
-                tracing::warn!("disconnected from NATS");
+                if let Some(suppressed) = logged.disconnects.pass(Instant::now()) {
+                    tracing::warn!(suppressed, "disconnected from NATS");
+                }
             }
             Event::Closed => shared.closed.store(true, Ordering::Release),
             Event::SlowConsumer(_) => {
                 add(&shared.dropped);
             }
             Event::ServerError(ServerError::Other(text)) if is_violation(text) => {
-                tracing::warn!(error = %text, "refused by the NATS server");
+                if let Some(suppressed) = logged.violations.pass(Instant::now()) {
+                    tracing::warn!(error = %text, suppressed, "refused by the NATS server");
+                }
                 add(&shared.violation_count);
                 if let Some(what) = refusal(text)
                     && let Some(watched) = self.watched().get_mut(&what)
@@ -165,9 +182,15 @@ impl Events {
             }
             Event::ServerError(error) => {
                 add(&shared.server_errors);
-                tracing::warn!(%error, "error from the NATS server");
+                if let Some(suppressed) = logged.server_errors.pass(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "error from the NATS server");
+                }
             }
-            Event::ClientError(error) => tracing::warn!(%error, "error in the NATS client"),
+            Event::ClientError(error) => {
+                if let Some(suppressed) = logged.client_errors.pass(Instant::now()) {
+                    tracing::warn!(%error, suppressed, "error in the NATS client");
+                }
+            }
             Event::LameDuckMode | Event::Draining => {}
         }
         shared.changed.notify_waiters();

@@ -8,10 +8,10 @@ const BURST: u32 = 8;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Lets some complaints through and counts the others.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct LogLimit(Mutex<State>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     /// Complaints that may be logged without a pause.
     left: u32,

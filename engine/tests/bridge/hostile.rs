@@ -403,3 +403,25 @@ async fn no_more_is_fetched_than_is_left_of_a_messages_total() {
     assert_eq!(refused.unwrap_err().needed(), Some(1400));
     assert_eq!(fetched.unwrap().len(), 500);
 }
+
+#[tokio::test] // one thread, whose log is captured
+async fn the_log_of_a_connection_that_comes_and_goes_is_a_few_lines() {
+    let _capture = tracing::subscriber::set_default(capture::Capture::default());
+    let events = natsbridge::bridge::Events::new();
+    for event in [
+        async_nats::Event::Disconnected,
+        async_nats::Event::ServerError(async_nats::ServerError::Other("odd".into())),
+        async_nats::Event::ServerError(async_nats::ServerError::Other(
+            "Permissions Violation for Publish to \"a\"".into(),
+        )),
+        async_nats::Event::ClientError(async_nats::ClientError::Other("odd".into())),
+    ] {
+        for _ in 0..500 {
+            events.handle(&event);
+        }
+        let log = capture::take();
+        let lines = log.lines().filter(|line| line.starts_with("WARN natsbridge::bridge")).count();
+        assert!((8..=10).contains(&lines), "{event}: {lines} lines");
+    }
+    assert_eq!(events.counters().disconnects, 500);
+}
