@@ -37,8 +37,8 @@ pub(super) struct Downloads {
     room: Arc<Room>,
     flights: Flights,
     cache: Arc<Cache>,
-    /// When the store last did not say which origins its server announces.
-    silent_since: Mutex<Option<Instant>>,
+    /// When the store last did not say which origins its server announces, and whether that may pass.
+    silent_since: Mutex<Option<(Instant, bool)>>,
 }
 
 /// Plain HTTP, for links that are not the store's own.
@@ -227,11 +227,17 @@ impl Downloads {
         {
             return Ok((url, Arc::clone(store)));
         }
+        let mut unsure = None;
         let own = match &self.store {
             Some(store) => {
                 let origins = store.origins();
                 let named = origins.is_empty() && self.policy.allows(url.origin());
-                named || origins.contains(url.origin()) || self.announces(store, &url).await
+                named
+                    || origins.contains(url.origin())
+                    || self.announces(store, &url).await.unwrap_or_else(|silent| {
+                        unsure = Some(silent);
+                        false
+                    })
             }
             None => false,
         };
@@ -239,7 +245,8 @@ impl Downloads {
         let source = match (own, store) {
             (true, Some(store)) => Some(store),
             (true, None) => plain.map(|plain| &plain.named),
-            (false, _) => match self.policy.check(&url)? {
+            // What is not allowed here might be the server's own, if it could be asked.
+            (false, _) => match self.policy.check(&url).map_err(|refused| unsure.unwrap_or(refused))? {
                 reach if reach.is_everywhere() => plain.map(|plain| &plain.named),
                 _ => plain.map(|plain| &plain.wide),
             },
@@ -253,20 +260,35 @@ impl Downloads {
         }
     }
 
-    /// Whether the store's server says that its files are found there: that is as good as its own address.
-    async fn announces(&self, store: &Arc<dyn LinkStore>, url: &LinkUrl) -> bool {
-        let silent = || self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if silent().is_some_and(|since| since.elapsed() < ASK_AGAIN) {
-            return false;
-        }
-        match timeout(ASK_TIMEOUT, store.announced_origins()).await {
-            Ok(Ok(origins)) => origins.contains(url.origin()),
-            _ => {
-                *silent() = Some(Instant::now());
-                false
+    /// Whether the store's server says that its files are found there: that is as good as its own address. An error if it
+    /// says nothing just now.
+    async fn announces(&self, store: &Arc<dyn LinkStore>, url: &LinkUrl) -> Result<bool> {
+        let silence = || self.silent_since.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = silence().filter(|(since, _)| since.elapsed() < ASK_AGAIN);
+        let passes = match known {
+            Some((_, passes)) => passes,
+            None => {
+                let passes = match timeout(ASK_TIMEOUT, store.announced_origins()).await {
+                    Ok(Ok(origins)) => return Ok(origins.contains(url.origin())),
+                    Ok(Err(error)) => error.is_retryable(),
+                    Err(_) => true,
+                };
+                *silence() = Some((Instant::now(), passes));
+                passes
             }
+        };
+        if !passes {
+            return Ok(false);
         }
+        let wait = silence().map_or(ASK_AGAIN, |(since, _)| ASK_AGAIN.saturating_sub(since.elapsed()));
+        let what =
+            "the file server did not say whether this link is one of its own, and no other rule allows it";
+        Err(Error::new(ErrorKind::LinkUnavailable, what).with_retry_after(wait))
     }
+}
+
+fn is_limit(error: &Error) -> bool {
+    error.kind() == ErrorKind::LimitExceeded
 }
 
 /// How many bytes of memory the downloads in progress may hold together unless the caller says otherwise.
@@ -287,10 +309,6 @@ async fn save_bytes(
     let path = save::save_bytes(bytes, target).await?;
     let (bytes, len) = (bytes.clone(), bytes.len() as u64);
     let sha256 =
-fn is_limit(error: &Error) -> bool {
-    error.kind() == ErrorKind::LimitExceeded
-}
-
         tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(|error| {
             Error::new(ErrorKind::Bug, "the digest of a payload could not be computed").with_source(error)
         })?;

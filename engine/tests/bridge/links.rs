@@ -453,3 +453,29 @@ async fn receipts_and_messages_do_not_show_links_in_debug_output() {
     let shown = format!("{receipt:?} {:?} {message:?} {bridge:?} {url:?} {url}", receipt.envelope());
     assert!(!shown.contains(&path), "{shown}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_not_refused_for_good_because_the_file_server_is_busy() {
+    let nats = NatsServer::start();
+    let elsewhere = Scripted::start(ok("hello"), false).await;
+    for (config, expected) in [
+        (response("503 Busy", "Content-Length: 0\r\n", ""), ErrorKind::LinkUnavailable),
+        (String::new(), ErrorKind::LinkUnavailable),
+        (response("404 Not Found", "Content-Length: 0\r\n", ""), ErrorKind::LinkRefused),
+        (response("403 Forbidden", "Content-Length: 0\r\n", ""), ErrorKind::LinkRefused),
+        (ok("{}"), ErrorKind::LinkRefused),
+    ] {
+        let server = Scripted::start(config.clone(), false).await;
+        let store = Plik::new(&server.url).unwrap();
+        let bridge = Bridge::builder().store(store).connect(nats.url()).await.unwrap();
+        let message = message_with_link(&nats, &bridge, &(elsewhere.url.clone() + "/x"), "").await;
+        // The second time nobody asks.
+        for _ in 0..2 {
+            let error = message.payload("f").unwrap().bytes().await.unwrap_err();
+            assert_eq!(error.kind(), expected, "{config}: {error}");
+            let retryable = expected == ErrorKind::LinkUnavailable;
+            assert_eq!((error.is_retryable(), error.retry_after().is_some()), (retryable, retryable));
+        }
+        assert_eq!((server.connections(), elsewhere.connections()), (1, 0), "{config}");
+    }
+}
