@@ -179,6 +179,7 @@ impl Asked {
         for file in &self.files {
             check_file(file, options.max_file_size)?;
         }
+        self.check_texts()?;
         let login = if self.login.is_empty() { "plik" } else { &self.login };
         let credentials = (!self.password.is_empty())
             .then(|| Secret::new(STANDARD.encode_to_string(format!("{login}:{}", self.password))));
@@ -191,6 +192,27 @@ impl Asked {
             owned,
             files: self.files,
         })
+    }
+}
+
+impl Asked {
+    /// Bounds what is kept for as long as the upload is: a Plik has a database for it, this server its memory.
+    fn check_texts(&self) -> Result<(), String> {
+        let of_files = self
+            .files
+            .iter()
+            .flat_map(|file| [("fileType", &file.media_type), ("reference", &file.reference)]);
+        let texts = [("login", &self.login), ("password", &self.password)].into_iter().chain(of_files);
+        let bounded = texts.map(|(key, text)| (key, text, MAX_TEXT));
+        let mut bounded = bounded.chain([("comments", &self.comments, MAX_COMMENTS)]);
+        if let Some((key, _, max)) = bounded.find(|(_, text, max)| text.len() > *max) {
+            return Err(format!("{key} is too long, maximum length is {max} bytes"));
+        }
+        let len = |file: &NewFile| file.name.len() + file.media_type.len() + file.reference.len();
+        if self.files.iter().map(len).sum::<usize>() > MAX_TEXTS {
+            return Err(format!("the files are described at too great length, maximum is {MAX_TEXTS} bytes"));
+        }
+        Ok(())
     }
 }
 
@@ -276,6 +298,16 @@ fn read_text(key: &str, value: Value, into: &mut String) -> Result<(), String> {
 }
 
 const MAX_BODY: usize = 1024 * 1024;
+
+/// The most bytes of a comment, 4 KiB (chosen).
+const MAX_COMMENTS: usize = 4096;
+
+/// The most bytes of each other text beside names (chosen).
+const MAX_TEXT: usize = 1024;
+
+/// The most bytes of all texts of an upload's declared files, 256 KiB (chosen): a thousand names as long as file systems
+/// take.
+const MAX_TEXTS: usize = 256 * 1024;
 
 /// In bytes, whatever the error text says.
 const MAX_NAME: usize = 1024;

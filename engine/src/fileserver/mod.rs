@@ -20,8 +20,10 @@
 //! Left out, and answered as a Plik without them: streaming uploads and `extend_ttl` (disabled features,
 //! 400), user accounts and sessions (`/me` is 401, `/auth`, `/user`, `/users`, `/uploads`, `/stats` are 404),
 //! `/archive`, `/qrcode` and the web interface (404), upload whitelists and source-address headers. Uploads
-//! are known in memory only and end with the server. Data of a removed or expired upload is freed within
-//! seconds instead of minutes, and connections that stand still are dropped.
+//! are known in memory only and end with the server. So what describes them is bounded, which a Plik leaves
+//! to its database: a comment to 4 KiB; a login, a password, a file's type and reference to 1 KiB each; all
+//! texts of the files that a creation declares to 256 KiB (400 above). Data of a removed or expired upload is
+//! freed within seconds instead of minutes, and connections that stand still are dropped.
 //!
 //! Memory does not grow with the size of files: both ways they pass in chunks of at most 128 KiB. It is not
 //! meant for the open internet: there is no TLS and no rate limit.
@@ -54,9 +56,9 @@ mod sniff;
 mod storage;
 mod uploads;
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -162,8 +164,6 @@ impl FileServer {
     }
 }
 
-impl Drop for FileServer {
-    fn drop(&mut self) {
 impl fmt::Debug for FileServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Not the uploads: whoever knows their ids can fetch and delete them.
@@ -171,6 +171,8 @@ impl fmt::Debug for FileServer {
     }
 }
 
+impl Drop for FileServer {
+    fn drop(&mut self) {
         self.reaping.abort();
         if let Some(accepting) = &self.accepting {
             accepting.abort(); // and with it, the set of connections it owns

@@ -200,3 +200,29 @@ async fn an_unknown_upload_is_404() {
     let plik = plik().await;
     plik.get("/upload/nope").await.assert_error(404, "upload nope not found");
 }
+
+#[tokio::test]
+async fn what_describes_an_upload_has_a_longest_length() {
+    let plik = plik().await;
+    let text = |len: usize| "x".repeat(len);
+    let file = |key: &str, len: usize| json!({"files": [{"fileName": "a", key: text(len)}]});
+    let files = |last: usize| {
+        let mut files = vec![json!({"fileName": text(1024)}); 255];
+        files.extend([json!({"fileName": text(1023)}), json!({"fileName": text(last)})]);
+        json!({"files": files})
+    };
+    for (what, fits, over) in [
+        ("comments", json!({"comments": text(4096)}), json!({"comments": text(4097)})),
+        ("login", json!({"login": text(1024)}), json!({"login": text(1025)})),
+        ("password", json!({"password": text(1024)}), json!({"password": text(1025)})),
+        ("fileType", file("fileType", 1024), file("fileType", 1025)),
+        ("reference", file("reference", 1024), file("reference", 1025)),
+        ("files", files(1), files(2)),
+    ] {
+        assert_eq!(plik.try_create(&fits.to_string()).await.status_line, "HTTP/1.1 200 OK", "{what}");
+        let refused = plik.try_create(&over.to_string()).await;
+        assert_eq!(refused.status_line, "HTTP/1.1 400 Bad Request", "{what}");
+        let text = refused.text();
+        assert!(text.starts_with("unable to create upload : ") && text.contains(what), "{text}");
+    }
+}
