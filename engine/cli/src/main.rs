@@ -19,6 +19,7 @@ mod progress;
 mod receive;
 mod report;
 mod request;
+mod row_json;
 mod safe_name;
 mod send;
 mod signals;

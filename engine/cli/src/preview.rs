@@ -1,11 +1,9 @@
 //! What is in a payload, checked by its type, for people and for JSON.
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_json::writer::{LineDelimited, WriterBuilder};
 use arrow_schema::{DataType, Fields, Schema};
 use natsbridge::payload::table::Table;
 use natsbridge::{Limits, PayloadData, PayloadType};
@@ -13,11 +11,15 @@ use serde_json::{Map, Value};
 
 use crate::grid::grid;
 use crate::output::visible;
+use crate::row_json::row_json;
 
 /// Text, dictionaries and tables up to this many raw bytes are shown whole in JSON output.
 const SMALL: usize = 64 * 1024;
 /// A table of more rows is not small, whatever its bytes.
 const SMALL_ROWS: u64 = 1000;
+/// The rows of a table are shown if they have at most this many bytes as JSON: a small table can hold one long value that
+/// every row refers to. 1 MiB (chosen).
+const SHOWN_BYTES: usize = 1024 * 1024;
 /// As many characters of a text, or of a dictionary, are shown to a person.
 const SHOWN_CHARS: usize = 1000;
 const SHOWN_LINES: usize = 20;
@@ -73,26 +75,16 @@ fn of_table(table: &Table, small: bool) -> Preview {
 /// The cells of the first rows; `None` for types that have no JSON form, and for rows of unreasonable size.
 fn rows(batches: &[RecordBatch], count: usize) -> Option<Vec<Vec<Value>>> {
     let mut rows = Vec::new();
-    let mut len = 0;
+    let mut left = SHOWN_BYTES;
     for batch in batches {
         if rows.len() >= count {
             break;
         }
         let batch = with_columns_numbered(batch)?;
-        // One row at a time: a small table can hold one long value that every row refers to.
         for at in 0..batch.num_rows().min(count - rows.len()) {
-            let mut out = Vec::new();
-            let mut writer = WriterBuilder::new()
-                .with_explicit_nulls(true)
-                .build::<_, LineDelimited>(&mut out as &mut dyn io::Write);
-            writer.write(&batch.slice(at, 1)).ok()?;
-            writer.finish().ok()?;
-            drop(writer);
-            len += out.len();
-            if len > 16 * SMALL {
-                return None;
-            }
-            let mut row: Map<String, Value> = serde_json::from_slice(&out).ok()?;
+            let json = row_json(&batch, at, left)?;
+            left -= json.len();
+            let mut row: Map<String, Value> = serde_json::from_slice(&json).ok()?;
             let cells = 0..batch.num_columns();
             rows.push(cells.map(|cell| row.remove(&cell.to_string()).unwrap_or_default()).collect());
         }
