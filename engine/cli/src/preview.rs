@@ -1,12 +1,15 @@
 //! What is in a payload, checked by its type, for people and for JSON.
 
 use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Fields, Schema};
 use natsbridge::payload::table::Table;
 use natsbridge::{Limits, PayloadData, PayloadType};
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::grid::grid;
@@ -17,9 +20,12 @@ use crate::row_json::row_json;
 const SMALL: usize = 64 * 1024;
 /// A table of more rows is not small, whatever its bytes.
 const SMALL_ROWS: u64 = 1000;
-/// The rows of a table are shown if they have at most this many bytes as JSON: a small table can hold one long value that
-/// every row refers to. 1 MiB (chosen).
+/// A value is shown if it has at most this many bytes as JSON: a small table can hold one long value, or one long name,
+/// that every row repeats. 1 MiB (chosen).
 const SHOWN_BYTES: usize = 1024 * 1024;
+/// What JSON output shows of the payloads of one message together, which it holds until the last one: 16 MiB as JSON
+/// (chosen). `--help` says so.
+pub(crate) const SHOWN_OF_MESSAGE: usize = 16 * 1024 * 1024;
 /// As many characters of a text, or of a dictionary, are shown to a person.
 const SHOWN_CHARS: usize = 1000;
 const SHOWN_LINES: usize = 20;
@@ -133,49 +139,107 @@ fn are_distinct(columns: &[(String, String)]) -> bool {
     columns.iter().all(|(name, _)| names.insert(name))
 }
 
-/// What JSON output holds of a value, and what is missing there.
+/// What JSON output holds of a value, written already, and what is missing there.
 #[derive(Default)]
 pub(crate) struct Shown {
-    pub(crate) text: Option<String>,
-    pub(crate) value: Option<Value>,
-    pub(crate) columns: Option<Vec<(String, String)>>,
+    pub(crate) text: Option<Box<RawValue>>,
+    pub(crate) value: Option<Box<RawValue>>,
+    pub(crate) columns: Option<Box<RawValue>>,
     pub(crate) row_count: Option<u64>,
     /// Why there is neither text nor value.
     pub(crate) omitted: Option<&'static str>,
 }
 
 const TOO_LARGE: &str = "too large to show; use --output";
+const USED_UP: &str = "the payloads before it show as much as one message may; use --output";
 const BINARY: &str = "bytes, not text; use --output";
 const NO_JSON_FORM: &str =
     "a column's type has no JSON form, or its values are too large to show; use --output";
 const REPEATED_NAMES: &str = "two columns have the same name, which a JSON object cannot hold; use --output";
 
 impl Preview {
-    /// For JSON output.
-    pub(crate) fn into_json(self) -> Shown {
+    /// For JSON output, of which the message may hold so much more.
+    pub(crate) fn into_json(self, left: &mut usize) -> Shown {
         let mut shown = Shown::default();
         match self {
-            Self::Text { text, whole: true } => shown.text = Some(text),
-            Self::Json { value: Some(value), .. } => shown.value = Some(value),
+            Self::Text { text, whole: true } => {
+                shown.text = written(&text, left).map_err(|why| shown.omitted = Some(why)).ok();
+            }
+            Self::Json { value: Some(value), .. } => {
+                shown.value = written(&value, left).map_err(|why| shown.omitted = Some(why)).ok();
+            }
             Self::Text { .. } | Self::Json { .. } => shown.omitted = Some(TOO_LARGE),
             Self::Table { columns, row_count, rows, whole } => {
+                shown.row_count = Some(row_count);
+                shown.columns = written(&columns, left).map_err(|why| shown.omitted = Some(why)).ok();
                 match rows {
+                    _ if shown.omitted.is_some() => {}
                     _ if !whole => shown.omitted = Some(TOO_LARGE),
                     _ if !are_distinct(&columns) => shown.omitted = Some(REPEATED_NAMES),
                     None => shown.omitted = Some(NO_JSON_FORM),
                     Some(rows) => {
-                        let object = |cells: Vec<Value>| -> Value {
-                            columns.iter().map(|(name, _)| name.clone()).zip(cells).collect()
-                        };
-                        shown.value = Some(rows.into_iter().map(object).collect());
+                        let rows = Rows { columns: &columns, rows: &rows };
+                        shown.value = written(&rows, left).map_err(|why| shown.omitted = Some(why)).ok();
                     }
                 }
-                shown.columns = Some(columns);
-                shown.row_count = Some(row_count);
             }
             Self::Bytes => shown.omitted = Some(BINARY),
         }
         shown
+    }
+}
+
+/// A table's rows as objects, each with all the names: written one by one, never held.
+struct Rows<'a> {
+    columns: &'a [(String, String)],
+    rows: &'a [Vec<Value>],
+}
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().map(|cells| Row { columns: self.columns, cells }))
+    }
+}
+
+struct Row<'a> {
+    columns: &'a [(String, String)],
+    cells: &'a [Value],
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.columns.iter().map(|(name, _)| name).zip(self.cells))
+    }
+}
+
+/// A value as JSON, taken from what is left; or why it is not shown.
+fn written(value: &impl Serialize, left: &mut usize) -> Result<Box<RawValue>, &'static str> {
+    let why = if *left < SHOWN_BYTES { USED_UP } else { TOO_LARGE };
+    let mut out = Bounded { bytes: Vec::new(), most: SHOWN_BYTES.min(*left) };
+    serde_json::to_writer(&mut out, value).map_err(|_| why)?;
+    let json = String::from_utf8(out.bytes).ok().and_then(|json| RawValue::from_string(json).ok());
+    let json = json.ok_or(why)?;
+    *left -= json.get().len();
+    Ok(json)
+}
+
+/// Refuses what goes beyond so many bytes, as it is written.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        if piece.len() > self.most - self.bytes.len() {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(piece);
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -218,7 +282,7 @@ impl Preview {
                             rows.iter().take(SHOWN_ROWS).map(|row| row.iter().map(Some).collect()).collect();
                         grid(&names, &shown, *row_count)
                     }
-                    None => vec![format!("{row_count} rows of {}", visible(&names.join(", ")))],
+                    None => vec![format!("{row_count} rows of {}", visible(start(&names.join(", "))))],
                 }
             }
             Self::Bytes => Vec::new(),
@@ -244,7 +308,7 @@ fn clipped(text: &str, more: bool) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::record_batch;
+    use arrow_array::{ArrayRef, Int32Array, NullArray, record_batch};
     use natsbridge::Payload;
 
     use super::*;
@@ -298,31 +362,72 @@ mod tests {
         let payload = Payload::table("t", &[batch]).unwrap();
         let preview = preview(&data(PayloadType::Table, &payload.chunks().concat())).unwrap();
         assert_eq!(preview.lines(), ["a  a  b", "1  x  3", "2  y  4"]);
-        let shown = preview.into_json();
+        let shown = preview.into_json(&mut { SHOWN_OF_MESSAGE });
         assert!(shown.value.is_none() && shown.omitted.is_some_and(|why| why.contains("same name")));
-        assert_eq!((shown.columns.unwrap().len(), shown.row_count), (3, Some(2)));
+        assert_eq!(shown.columns.unwrap().get(), r#"[["a","Int32"],["a","Utf8"],["b","Int32"]]"#);
+        assert_eq!(shown.row_count, Some(2));
+    }
+
+    fn table(columns: Vec<(String, ArrayRef)>) -> PayloadData {
+        let payload = Payload::table("t", &[RecordBatch::try_from_iter(columns).unwrap()]).unwrap();
+        data(PayloadType::Table, &payload.chunks().concat())
     }
 
     #[test]
     fn what_json_output_leaves_out_is_said() {
-        let shown = |payload_type, bytes: &[u8]| preview(&data(payload_type, bytes)).unwrap().into_json();
-        let small = shown(PayloadType::Text, b"a");
-        assert_eq!((small.text.as_deref(), small.omitted), (Some("a"), None));
-        assert_eq!(shown(PayloadType::Dictionary, b"null").omitted, None);
+        let shown = |data: &PayloadData| preview(data).unwrap().into_json(&mut { SHOWN_OF_MESSAGE });
+        let of = |payload_type, bytes: &[u8]| shown(&data(payload_type, bytes));
+        let small = of(PayloadType::Text, b"a");
+        assert_eq!((small.text.unwrap().get(), small.omitted), ("\"a\"", None));
+        assert_eq!(of(PayloadType::Dictionary, b"null").omitted, None);
         let large = "x".repeat(SMALL + 1);
-        assert_eq!(shown(PayloadType::Text, large.as_bytes()).omitted, Some(TOO_LARGE));
-        assert_eq!(shown(PayloadType::Dictionary, format!("{large:?}").as_bytes()).omitted, Some(TOO_LARGE));
-        assert_eq!(shown(PayloadType::Image, b"x").omitted, Some(BINARY));
+        assert_eq!(of(PayloadType::Text, large.as_bytes()).omitted, Some(TOO_LARGE));
+        assert_eq!(of(PayloadType::Dictionary, format!("{large:?}").as_bytes()).omitted, Some(TOO_LARGE));
+        assert_eq!(of(PayloadType::Image, b"x").omitted, Some(BINARY));
         let rows = |count| {
-            let column: Vec<i32> = (0..count).collect();
-            let batch = RecordBatch::try_from_iter([(
-                "a",
-                Arc::new(arrow_array::Int32Array::from(column)) as arrow_array::ArrayRef,
-            )]);
-            shown(PayloadType::Table, &Payload::table("t", &[batch.unwrap()]).unwrap().chunks().concat())
+            let column = Int32Array::from((0..count).collect::<Vec<i32>>());
+            shown(&table(vec![("a".to_owned(), Arc::new(column))]))
         };
-        assert_eq!(rows(2).value, Some(serde_json::json!([{"a": 0}, {"a": 1}])));
+        assert_eq!(rows(2).value.unwrap().get(), r#"[{"a":0},{"a":1}]"#);
         assert_eq!(rows(1001).omitted, Some(TOO_LARGE));
+    }
+
+    #[test]
+    fn the_names_of_columns_count_in_every_row() {
+        let shown = |rows| {
+            let name = "n".repeat(10_000);
+            let nulls: ArrayRef = Arc::new(NullArray::new(rows));
+            preview(&table(vec![(name, nulls)])).unwrap().into_json(&mut { SHOWN_OF_MESSAGE })
+        };
+        // {"nnn…":null} and a comma, or brackets.
+        let most = SHOWN_BYTES / 10_010;
+        assert_eq!(shown(most).value.unwrap().get().len(), most * 10_010 + 1);
+        let above = shown(most + 1);
+        assert!(above.value.is_none() && above.columns.is_some());
+        assert_eq!((above.omitted, above.row_count), (Some(TOO_LARGE), Some(most as u64 + 1)));
+    }
+
+    #[test]
+    fn the_payloads_of_a_message_have_one_bound_together() {
+        let mut left = 3 * SHOWN_BYTES;
+        let name = "n".repeat(10_000);
+        let large = table(vec![(name, Arc::new(NullArray::new(100)))]);
+        let shown: Vec<_> = (0..5).map(|_| preview(&large).unwrap().into_json(&mut left)).collect();
+        let held = |shown: &Shown| {
+            [&shown.value, &shown.columns].into_iter().flatten().map(|json| json.get().len()).sum::<usize>()
+        };
+        assert!(shown[..3].iter().all(|shown| shown.omitted.is_none() && shown.value.is_some()));
+        assert!(shown[3..].iter().all(|shown| shown.omitted == Some(USED_UP) && shown.value.is_none()));
+        assert_eq!(shown.iter().map(held).sum::<usize>() + left, 3 * SHOWN_BYTES);
+        // The rest is for what is small enough, to the byte.
+        let text = data(PayloadType::Text, b"12345");
+        let mut left = 7;
+        assert_eq!(preview(&text).unwrap().into_json(&mut left).text.unwrap().get(), "\"12345\"");
+        let mut left = 6;
+        assert_eq!(preview(&text).unwrap().into_json(&mut left).omitted, Some(USED_UP));
+        let wide = table(vec![("nnnnnn".to_owned(), Arc::new(NullArray::new(1)))]);
+        let shown = preview(&wide).unwrap().into_json(&mut left);
+        assert!(shown.columns.is_none() && shown.omitted == Some(USED_UP) && shown.row_count == Some(1));
     }
 
     #[test]

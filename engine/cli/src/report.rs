@@ -6,14 +6,13 @@ use natsbridge::{
     Dialect, Envelope, Message, PayloadData, PayloadType, ReceivedPayload, Transport, Verification,
 };
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::digest::{hex, sha256};
 use crate::exit::{Failure, chain, kind_code};
 use crate::folder::Folder;
 use crate::output::{alarming, bold, bytes, json, note, visible, write};
-use crate::preview::{Preview, preview};
+use crate::preview::{Preview, SHOWN_OF_MESSAGE, preview};
 use crate::progress::Bar;
 use crate::safe_name::{safe_name, with_extension};
 
@@ -28,6 +27,7 @@ impl Reporter {
     pub(crate) async fn message(&self, message: &Message) -> Result<Option<u8>, Failure> {
         let mut failed = None;
         let mut payloads = Vec::with_capacity(message.payload_count());
+        let mut left = SHOWN_OF_MESSAGE;
         if !self.json {
             write(head(message).as_bytes())?;
         }
@@ -37,7 +37,7 @@ impl Reporter {
                 failed.get_or_insert_with(|| error.code());
             }
             if self.json {
-                payloads.push(PayloadLine::new(&payload, arrived));
+                payloads.push(PayloadLine::new(&payload, arrived, &mut left));
             } else {
                 write(for_people(&payload, &arrived).as_bytes())?;
             }
@@ -324,16 +324,16 @@ struct PayloadLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<String>,
+    text: Option<Box<RawValue>>,
     /// Of a dictionary, or the rows of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
-    value: Option<Value>,
+    value: Option<Box<RawValue>>,
     /// Why there is neither text nor value.
     #[serde(skip_serializing_if = "Option::is_none")]
     omitted: Option<&'static str>,
     /// Of a table: names and types.
     #[serde(skip_serializing_if = "Option::is_none")]
-    columns: Option<Vec<(String, String)>>,
+    columns: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     row_count: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -341,7 +341,7 @@ struct PayloadLine<'a> {
 }
 
 impl<'a> PayloadLine<'a> {
-    fn new(payload: &ReceivedPayload<'a>, arrived: Result<Arrived, Failure>) -> Self {
+    fn new(payload: &ReceivedPayload<'a>, arrived: Result<Arrived, Failure>, left: &mut usize) -> Self {
         let mut line = Self {
             dataname: payload.dataname(),
             type_name: payload.type_name(),
@@ -357,7 +357,7 @@ impl<'a> PayloadLine<'a> {
                 line.verification = Some(arrived.verification);
                 line.announced_size = arrived.size_mismatch;
                 line.path = arrived.path;
-                let shown = arrived.preview.into_json();
+                let shown = arrived.preview.into_json(left);
                 (line.text, line.value, line.omitted) = (shown.text, shown.value, shown.omitted);
                 (line.columns, line.row_count) = (shown.columns, shown.row_count);
             }

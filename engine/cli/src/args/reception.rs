@@ -14,7 +14,8 @@ pub(crate) struct ReceptionArgs {
     /// payloads are shown, not saved.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
-    /// Print one line of JSON for each message.
+    /// Print one line of JSON for each message. Texts, dictionaries and tables up to 64 KiB are in it, 16 MiB as JSON for
+    /// all payloads of a message together; "omitted" says why others are not.
     #[arg(long)]
     pub(crate) json: bool,
     /// Fetch links from this place too, such as http://localhost:8080. May be given several times.
