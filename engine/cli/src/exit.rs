@@ -109,13 +109,19 @@ impl Failure {
         }
     }
 
-    /// Whether a file could not be written because of its name: the next one may well be.
-    pub(crate) fn is_about_a_name(&self) -> bool {
+    /// Whether a file could not be written because of its name or its length: the next one may well be.
+    pub(crate) fn is_about_one_file(&self) -> bool {
         use io::ErrorKind as Kind;
         let Self::Output { source, .. } = self else { return false };
         matches!(
             source.kind(),
-            Kind::InvalidFilename | Kind::InvalidInput | Kind::AlreadyExists | Kind::IsADirectory
+            Kind::InvalidFilename
+                | Kind::InvalidInput
+                | Kind::AlreadyExists
+                | Kind::IsADirectory
+                | Kind::StorageFull
+                | Kind::FileTooLarge
+                | Kind::QuotaExceeded
         )
     }
 

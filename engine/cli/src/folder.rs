@@ -195,8 +195,8 @@ mod tests {
     fn a_name_that_the_file_system_refuses_is_told_apart() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::open(dir.path()).unwrap();
-        assert!(folder.save(&"x".repeat(300), b"x").unwrap_err().is_about_a_name());
-        assert!(!folder.save("no/such/folder", b"x").unwrap_err().is_about_a_name());
+        assert!(folder.save(&"x".repeat(300), b"x").unwrap_err().is_about_one_file());
+        assert!(!folder.save("no/such/folder", b"x").unwrap_err().is_about_one_file());
     }
 
     #[cfg(unix)]

@@ -78,7 +78,7 @@ impl Reporter {
                 match folder.save(&name, data.bytes()) {
                     Ok(path) => Some(path.display().to_string()),
                     // Only this payload fails.
-                    Err(failure) if failure.is_about_a_name() => return Ok(Err(failure)),
+                    Err(failure) if failure.is_about_one_file() => return Ok(Err(failure)),
                     Err(failure) => return Err(failure),
                 }
             }
@@ -109,7 +109,7 @@ impl Reporter {
             Err(error) => {
                 let failure = Failure::from(error).into_output();
                 // Only this payload fails, unless nothing can be saved at all.
-                let fatal = matches!(failure, Failure::Output { .. }) && !failure.is_about_a_name();
+                let fatal = matches!(failure, Failure::Output { .. }) && !failure.is_about_one_file();
                 return if fatal { Err(failure) } else { Ok(Err(failure)) };
             }
         };

@@ -104,6 +104,32 @@ fn other_bytes_behind_a_link_than_were_sent_are_an_integrity_failure() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn a_payload_that_finds_no_room_loses_no_other() {
+    let (nats, files) = (Nats::start(), Files::start(&[]));
+    let dir = tempfile::tempdir().unwrap();
+    let (large, out) = (dir.path().join("large"), dir.path().join("out"));
+    fs::write(&large, "x".repeat(300_000)).unwrap();
+    let args = ["t", "--json", "--count=2", "--fileserver", &files.url, "--output", out.to_str().unwrap()];
+    let receiving = Receiving::start_with_short_files(&nats, false, &args);
+    let [text, bytes] = ["text", "binary"].map(|kind| format!("{kind}:{kind}@{}", large.display()));
+    // By link and inside the message.
+    let linked = ["send", "t", &text, &bytes, "small:text=a", "--threshold=5", "--fileserver", &files.url];
+    nats.run(&linked).expect(0);
+    nats.run(&["send", "t", &text, &bytes, "small:text=a", "--no-links"]).expect(0);
+    let ended = receiving.finish().expect(74);
+    for message in ended.lines() {
+        for large in [0, 1] {
+            assert_eq!(message["payloads"][large]["error"]["kind"], "NotSaved", "{message}");
+        }
+        assert_eq!(message["payloads"][2]["text"], "a", "{message}");
+    }
+    let mut saved: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    saved.sort();
+    assert_eq!(saved, ["small-2.txt", "small.txt"]);
+}
+
 #[test]
 fn broken_messages_are_told_and_the_stream_goes_on() {
     let nats = Nats::start();

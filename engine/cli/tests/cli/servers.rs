@@ -159,14 +159,23 @@ pub(crate) struct Receiving {
 
 impl Receiving {
     pub(crate) fn start(nats: &Nats, args: &[&str]) -> Self {
-        let mut child = nats
-            .program()
-            .arg("receive")
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::of(&mut nats.program(), args)
+    }
+
+    /// Where no file may have more than 64 KiB: the system refuses what is longer or, with `deadly`, ends the program.
+    #[cfg(unix)]
+    pub(crate) fn start_with_short_files(nats: &Nats, deadly: bool, args: &[&str]) -> Self {
+        let trap = if deadly { "" } else { "trap '' XFSZ; " };
+        let mut command = Command::new("sh");
+        // In blocks of 512 bytes, or in some shells of 1024.
+        command.arg("-c").arg(format!("{trap}ulimit -c 0; ulimit -f 64; exec \"$0\" \"$@\""));
+        command.arg(env!("CARGO_BIN_EXE_natsbridge")).env("NATS_URL", &nats.url);
+        Self::of(&mut command, args)
+    }
+
+    fn of(program: &mut Command, args: &[&str]) -> Self {
+        let mut child =
+            program.arg("receive").args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let (lines, errors) = channel();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         std::thread::spawn(move || {
