@@ -174,9 +174,16 @@ fn without_empty_variables(command: clap::Command) -> clap::Command {
 /// The error without what was given: a payload, a header or a URL may be a secret, and errors end up in logs.
 fn without_values(mut error: clap::Error) -> clap::Error {
     let hidden = || ContextValue::String("…".to_owned());
+    // Whatever is wrong with it. An empty one is told as such.
+    if matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(value)) if !value.is_empty())
+    {
+        error.insert(ContextKind::InvalidValue, hidden());
+    }
     match error.kind() {
-        ErrorKind::ValueValidation | ErrorKind::TooManyValues => {
-            error.insert(ContextKind::InvalidValue, hidden());
+        ErrorKind::InvalidSubcommand => {
+            error.insert(ContextKind::InvalidSubcommand, hidden());
+            // Repeats it; the commands that are spelled alike are another kind.
+            error.remove(ContextKind::Suggested);
         }
         ErrorKind::UnknownArgument => {
             let named = matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(arg)) if arg.starts_with('-'));
