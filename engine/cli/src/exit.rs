@@ -250,6 +250,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_one_file_is_told_apart() {
+        use io::ErrorKind as Kind;
+        let failure = |kind: Kind| Failure::output("x", kind.into());
+        for kind in [Kind::InvalidFilename, Kind::IsADirectory, Kind::StorageFull, Kind::QuotaExceeded] {
+            assert!(failure(kind).is_about_one_file(), "{kind:?}");
+        }
+        for kind in [Kind::NotFound, Kind::PermissionDenied, Kind::ReadOnlyFilesystem] {
+            assert!(!failure(kind).is_about_one_file(), "{kind:?}");
+        }
+    }
+
+    #[test]
     fn each_cause_is_printed_once_and_on_one_line() {
         #[derive(Debug)]
         struct Repeats(io::Error);

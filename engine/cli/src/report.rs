@@ -75,11 +75,9 @@ impl Reporter {
         let path = match &self.folder {
             Some(folder) => {
                 let name = file_name(payload.dataname(), payload.index(), extension(&data));
-                match folder.save(&name, data.bytes()) {
-                    Ok(path) => Some(path.display().to_string()),
-                    // Only this payload fails.
-                    Err(failure) if failure.is_about_one_file() => return Ok(Err(failure)),
-                    Err(failure) => return Err(failure),
+                match folder.save(&name, payload, Some(&data), None).await {
+                    Ok(saved) => Some(saved.path.display().to_string()),
+                    Err(failure) => return only_this(failure),
                 }
             }
             None => None,
@@ -102,16 +100,11 @@ impl Reporter {
     ) -> Result<Result<Arrived, Failure>, Failure> {
         let name = file_name(payload.dataname(), payload.index(), "");
         let (bar, progress) = Bar::receiving();
-        let saved = folder.save_payload(&name, payload, progress).await;
+        let saved = folder.save(&name, payload, None, Some(progress)).await;
         drop(bar);
         let saved = match saved {
             Ok(saved) => saved,
-            Err(error) => {
-                let failure = Failure::from(error).into_output();
-                // Only this payload fails, unless nothing can be saved at all.
-                let fatal = matches!(failure, Failure::Output { .. }) && !failure.is_about_one_file();
-                return if fatal { Err(failure) } else { Ok(Err(failure)) };
-            }
+            Err(failure) => return only_this(failure),
         };
         Ok(Ok(Arrived {
             size: saved.len,
@@ -122,6 +115,12 @@ impl Reporter {
             preview: Preview::Bytes,
         }))
     }
+}
+
+/// Only this payload fails, unless nothing can be saved at all.
+fn only_this<T>(failure: Failure) -> Result<Result<T, Failure>, Failure> {
+    let fatal = matches!(failure, Failure::Output { .. }) && !failure.is_about_one_file();
+    if fatal { Err(failure) } else { Ok(Err(failure)) }
 }
 
 /// Whether a payload comes by link and nothing of it is shown.

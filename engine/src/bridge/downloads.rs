@@ -300,6 +300,12 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a server that did not say is left alone: links of elsewhere must not wait for it each time.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
+/// What was fetched before, in a file.
+pub(super) async fn save_data(data: &PayloadData, index: usize, target: &Target) -> Result<Saved> {
+    let saved = save_bytes(data.bytes(), data.verification(), data.size_mismatch(), target).await;
+    saved.map_err(|error| error.in_payload(index))
+}
+
 async fn save_bytes(
     bytes: &Bytes,
     verification: Verification,

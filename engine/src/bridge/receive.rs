@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use tracing::{Instrument as _, Span};
 
 use super::confirm::Confirmation;
-use super::downloads::Downloads;
+use super::downloads::{self, Downloads};
 use super::events::Operation;
 use super::outgoing::POOLED_LEN;
 use super::totals::Totals;
@@ -343,6 +343,7 @@ impl<'m> ReceivedPayload<'m> {
             payload: *self,
             target: Target { path: path.into(), taken: Taken::Replace },
             progress: None,
+            fetched: None,
         }
     }
 
@@ -453,6 +454,7 @@ pub struct SavePayload<'m> {
     payload: ReceivedPayload<'m>,
     target: Target,
     progress: Option<Progress>,
+    fetched: Option<PayloadData>,
 }
 
 impl SavePayload<'_> {
@@ -469,6 +471,12 @@ impl SavePayload<'_> {
         self
     }
 
+    /// Saves what [`fetch`](ReceivedPayload::fetch) has given for this payload instead of fetching it once more.
+    pub fn fetched(mut self, data: &PayloadData) -> Self {
+        self.fetched = Some(data.clone());
+        self
+    }
+
     /// Takes another path, in the same folder, if the file is there already when the download is complete: `next` is asked
     /// for one with 1, 2 and so on until there is none of that name. [`Saved::path`] says which it was.
     pub fn or_else(mut self, next: impl Fn(u64) -> PathBuf + Send + Sync + 'static) -> Self {
@@ -482,11 +490,15 @@ impl<'m> IntoFuture for SavePayload<'m> {
     type IntoFuture = BoxFuture<'m, Result<Saved>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { payload, target, progress } = self;
+        let Self { payload, target, progress, fetched } = self;
         let span = payload.span();
-        Box::pin(
-            async move { payload.downloads().save(&payload.view, &target, progress).await }.instrument(span),
-        )
+        let saved = async move {
+            match fetched {
+                Some(data) => downloads::save_data(&data, payload.view.index(), &target).await,
+                None => payload.downloads().save(&payload.view, &target, progress).await,
+            }
+        };
+        Box::pin(saved.instrument(span))
     }
 }
 

@@ -130,6 +130,27 @@ fn a_payload_that_finds_no_room_loses_no_other() {
     assert_eq!(saved, ["small-2.txt", "small.txt"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_program_that_is_killed_while_it_saves_leaves_nothing() {
+    let (nats, files) = (Nats::start(), Files::start(&[]));
+    let dir = tempfile::tempdir().unwrap();
+    let large = dir.path().join("large");
+    fs::write(&large, "x".repeat(300_000)).unwrap();
+    for kind in ["text", "binary"] {
+        let payload = format!("a:{kind}@{}", large.display());
+        for way in [&["--no-links"][..], &["--threshold=1", "--fileserver", &files.url]] {
+            let out = tempfile::tempdir().unwrap();
+            let args = ["t", "--fileserver", &files.url, "--output", out.path().to_str().unwrap()];
+            let receiving = Receiving::start_with_short_files(&nats, true, &args);
+            nats.run(&[&["send", "t", &payload], way].concat()).expect(0);
+            assert_eq!(receiving.finish().code, None, "killed by a signal");
+            let left: Vec<_> = fs::read_dir(out.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+            assert!(left.is_empty(), "{kind} {way:?}: {left:?}");
+        }
+    }
+}
+
 #[test]
 fn broken_messages_are_told_and_the_stream_goes_on() {
     let nats = Nats::start();
