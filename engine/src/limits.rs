@@ -112,10 +112,11 @@ pub struct Limits {
     /// as a bit each, and as 8 bytes each inside of other columns.
     ///
     /// Buffers that are not compressed share the payload's bytes and take further memory only where they are not aligned,
-    /// as much as they have bytes, and numbers of 128 bits and more twice; but all count. A compressed batch takes 4 MiB and its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it
-    /// takes memory as it unpacks, for a moment up to three times what has come out, and for ZSTD a window of up to
-    /// 8 MiB. A ZSTD buffer that needs a larger window, as levels from 20 on may, and claims more than 4 MiB and 16 times
-    /// its length, is refused, unless this limit is none: above 2^63, windows may have 128 MiB.
+    /// as much as they have bytes, and numbers of 128 bits and more twice; but all count. A compressed batch takes 4 MiB and
+    /// its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it takes memory as it
+    /// unpacks, for a moment up to three times what has come out, and for ZSTD a window of up to 8 MiB. A ZSTD buffer that
+    /// needs a larger window, as levels from 20 on may, and claims more than 4 MiB and 16 times its length, is refused,
+    /// unless this limit is none: above 2^63, windows may have 128 MiB.
     pub table_len: u64,
     /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
     ///

@@ -174,8 +174,8 @@ impl BridgeBuilder {
         self
     }
 
-    /// The most time for one download, retries and waiting for memory included. Default one hour (chosen): each step has a deadline of its own,
-    /// and this one ends what keeps them all and never comes to an end.
+    /// The most time for one download, retries and waiting for memory included. Default one hour (chosen): each step has a
+    /// deadline of its own, and this one ends what keeps them all and never comes to an end.
     pub fn download_timeout(mut self, timeout: Duration) -> Self {
         self.download_timeout = Some(timeout);
         self
