@@ -18,7 +18,7 @@ use self::form::form;
 pub(super) use self::form::safe_name;
 use self::join::join_in_order;
 pub use self::options::Lifetime;
-use self::reply::{Base, Created, MAX_DOMAIN, MAX_ID, Nonsense};
+use self::reply::{Base, Created, MAX_DOMAIN, MAX_FILES, MAX_ID, Nonsense};
 use super::address::Reach;
 use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, status_error};
 use super::origin::{Origin, Scheme};
@@ -28,8 +28,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// The most bytes of an answer that is read: Plik's own limit for descriptions of uploads.
 const MAX_ANSWER: usize = 1024 * 1024;
-/// The most files in one upload: Plik's default limit.
-const FILES_PER_UPLOAD: usize = 1000;
 
 /// A [Plik](https://github.com/root-gg/plik) file server.
 ///
@@ -85,7 +83,7 @@ impl LinkStore for Plik {
         let span = tracing::debug_span!("upload", %origin, files = uploads.len(), bytes);
         let work = async move {
             let mut results = Vec::with_capacity(uploads.len());
-            for uploads in uploads.chunks(FILES_PER_UPLOAD) {
+            for uploads in uploads.chunks(MAX_FILES) {
                 results.append(&mut self.upload_together(uploads).await);
             }
             results
@@ -373,12 +371,12 @@ impl Plik {
         })
     }
 
-    /// Whether an origin is this server's, so that it may see the credentials for it.
     /// Credentials, if the link is on the server itself.
     fn authorization(&self, url: &LinkUrl) -> Option<&str> {
         self.auth.as_ref().filter(|_| self.is_own(url.origin())).map(options::Auth::header)
     }
 
+    /// Whether an origin is this server's, so that it may see the credentials for it.
     fn is_own(&self, origin: &Origin) -> bool {
         let base = self.base.url().origin();
         // What is protected on the way to the server is not sent in the clear elsewhere.
