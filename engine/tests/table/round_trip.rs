@@ -45,6 +45,14 @@ fn metadata_of_the_schema_and_of_fields_is_kept() {
 }
 
 #[test]
+fn metadata_of_many_fields_may_have_a_million_pairs() {
+    let pairs: HashMap<_, _> = (0..10_001).map(|n| (n.to_string(), String::new())).collect();
+    let field = |n: usize| Field::new(n.to_string(), DataType::Int32, false).with_metadata(pairs.clone());
+    let schema: SchemaRef = Schema::new((0..100).map(field).collect::<Vec<_>>()).into();
+    assert_eq!(read(encode(&schema, &[]).unwrap().concat()).unwrap().schema(), &schema);
+}
+
+#[test]
 fn no_batches_and_no_columns_are_tables() {
     let schema: SchemaRef = Schema::new(vec![Field::new("n", DataType::Int32, false)]).into();
     let table = read(encode(&schema, &[]).unwrap().concat()).unwrap();

@@ -19,6 +19,8 @@ fn options(len: usize) -> VerifierOptions {
     VerifierOptions {
         max_depth: MAX_FLATBUFFER_DEPTH,
         max_apparent_size: len.saturating_mul(8).saturating_add(64 * 1024),
+        // A table with something in it takes as much, unless it is shared.
+        max_tables: (len / 16).max(1_000_000),
         ..VerifierOptions::default()
     }
 }
