@@ -1,4 +1,4 @@
-//! How often the same complaint is logged: a stream of broken messages must not become a stream of log lines.
+//! What strangers can do to a log: how often the same complaint is logged, and how much of a message's own words.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,9 +39,30 @@ impl LogLimit {
     }
 }
 
+/// The beginning of an id: it is shown with every line that is logged about its message, and may have kilobytes.
+pub(super) fn brief(id: &str) -> &str {
+    let mut end = id.len().min(MAX_ID);
+    while !id.is_char_boundary(end) {
+        end -= 1;
+    }
+    &id[..end]
+}
+
+/// Bytes of an id in a log (chosen): any that somebody could want to look for.
+const MAX_ID: usize = 128;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ids_are_whole_up_to_their_bound_and_text_beyond() {
+        assert_eq!(brief(""), "");
+        assert_eq!(brief(&"x".repeat(128)).len(), 128);
+        assert_eq!(brief(&"x".repeat(129)).len(), 128);
+        assert_eq!(brief(&"x€".repeat(1000)), "x€".repeat(32));
+        assert_eq!(brief(&format!("x{}", "€".repeat(1000))).len(), 127);
+    }
 
     #[test]
     fn a_flood_is_one_line_a_second_and_nothing_is_lost_count_of() {

@@ -11,6 +11,7 @@ use tracing::Instrument as _;
 
 use super::draft::Draft;
 use super::ids::{Id, Ids};
+use super::log_limit::brief;
 use super::outgoing::{INLINE_PAYLOADS, MAX_ESCAPED, Outgoing, add_max_lens, max_len, message_fields};
 use super::receipt::{Delivery, Receipt};
 use super::send::{headers, mark_published, publish_error, send};
@@ -256,7 +257,7 @@ impl Publisher {
     async fn publish_as(&mut self, correlation_id: Id, payloads: &[PayloadRef<'_>]) -> Result<Published> {
         let span = tracing::info_span!(
             "publish",
-            correlation_id = correlation_id.as_str(),
+            correlation_id = brief(correlation_id.as_str()),
             subject = self.subject.as_str()
         );
         if span.is_none() {

@@ -18,6 +18,7 @@ use tracing::{Instrument as _, Span};
 use super::confirm::Confirmation;
 use super::downloads::{self, Downloads};
 use super::events::Operation;
+use super::log_limit::brief;
 use super::outgoing::POOLED_LEN;
 use super::totals::Totals;
 use super::{Bridge, Inner, confirm, heavy, subject};
@@ -176,7 +177,7 @@ impl Message {
                 // Nothing of it is looked at unless somebody listens.
                 tracing::debug_span!(
                     "receive",
-                    correlation_id = envelope.correlation_id(),
+                    correlation_id = brief(envelope.correlation_id()),
                     subject = subject.as_str(),
                     len = envelope.as_bytes().len()
                 )
@@ -311,7 +312,7 @@ impl<'m> ReceivedPayload<'m> {
                 let fetched = self.downloads().fetch(&self.view, totals, count);
                 Box::pin(fetched.instrument(self.span())).await
             }
-            _ => tracing::debug_span!("decode", correlation_id = envelope.correlation_id(), payload)
+            _ => tracing::debug_span!("decode", correlation_id = brief(envelope.correlation_id()), payload)
                 .in_scope(|| self.view.decode()),
         }
         .map(|data| data.limited(self.message.bridge.inner.limits))
@@ -380,7 +381,8 @@ impl<'m> ReceivedPayload<'m> {
     }
 
     fn span(&self) -> Span {
-        let (correlation_id, payload) = (self.message.envelope.correlation_id(), self.view.index());
+        let correlation_id = brief(self.message.envelope.correlation_id());
+        let payload = self.view.index();
         tracing::info_span!("download", correlation_id, payload)
     }
 

@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 use super::draft::Draft;
 use super::events::Operation;
 use super::ids::Id;
+use super::log_limit::brief;
 use super::receipt::Delivery;
 use super::send::{SendMessage, send};
 use super::{Bridge, Message, subject};
@@ -71,7 +72,7 @@ impl IntoFuture for RequestMessage {
             let correlation_id = draft.correlation_id.get_or_insert_with(Id::new).clone();
             let span = tracing::info_span!(
                 "request",
-                correlation_id = correlation_id.as_str(),
+                correlation_id = brief(correlation_id.as_str()),
                 subject = draft.subject
             );
             let timeout = timeout.unwrap_or(bridge.inner.request_timeout);
@@ -121,7 +122,7 @@ async fn request(
                 Ok(reply) if reply.correlation_id() == correlation_id.as_str() => return Ok(reply),
                 Ok(other) => {
                     others.fetch_add(1, Ordering::Relaxed);
-                    tracing::debug!(correlation_id = other.correlation_id(), "not the reply");
+                    tracing::debug!(correlation_id = brief(other.correlation_id()), "not the reply");
                 }
                 Err(error) if private => return Err(error),
                 Err(_) => {} // somebody else's, and reported already

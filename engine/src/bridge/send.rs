@@ -16,6 +16,7 @@ use super::confirm::Confirmation;
 use super::draft::Draft;
 use super::events::Operation;
 use super::ids::Id;
+use super::log_limit::brief;
 use super::outgoing::Outgoing;
 use super::receipt::{Delivery, Receipt};
 use super::uploads::Uploads;
@@ -87,7 +88,7 @@ impl IntoFuture for SendMessage {
             let correlation_id = draft.correlation_id.get_or_insert_with(Id::new);
             let span = tracing::info_span!(
                 "send",
-                correlation_id = correlation_id.as_str(),
+                correlation_id = brief(correlation_id.as_str()),
                 subject = draft.subject
             );
             send(&bridge.inner, draft, delivery).instrument(span).await
@@ -190,7 +191,7 @@ async fn publish(inner: &Inner, draft: &Draft, headers: HeaderMap, body: Bytes) 
     mark_published(inner);
     let span = tracing::debug_span!(
         "publish",
-        correlation_id = draft.correlation_id.as_ref().map(Id::as_str),
+        correlation_id = draft.correlation_id.as_ref().map(|id| brief(id.as_str())),
         len = body.len()
     );
     let (client, subject) = (&inner.client, draft.subject.clone());

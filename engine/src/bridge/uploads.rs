@@ -8,7 +8,7 @@ use tracing::Instrument as _;
 
 use super::Inner;
 use super::events::Events;
-use super::ids::Id;
+use super::log_limit::brief;
 use super::outgoing::Outgoing;
 use crate::envelope::{Metadata, Transport};
 use crate::error::{Error, ErrorKind, Result};
@@ -84,7 +84,7 @@ impl Uploads {
             let memory = || Source::chunks(payload.chunks().to_vec());
             (payload.dataname().to_owned(), payload.source().cloned().unwrap_or_else(memory))
         });
-        let correlation_id = message.draft.correlation_id.as_ref().map(Id::as_str);
+        let correlation_id = message.draft.correlation_id.as_ref().map(|id| brief(id.as_str()));
         let span = tracing::info_span!("upload", correlation_id, count = links.len());
         // Retries of many senders are spread by what no two messages have in common.
         let seed = message.seed();
