@@ -15,8 +15,10 @@ use crate::{Error, ErrorKind, Result};
 /// The downloads under way, by what is wanted.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flights {
-    under_way: Arc<Mutex<HashMap<Wanted, Weak<Flight>>>>,
+    under_way: Arc<UnderWay>,
 }
+
+type UnderWay = Mutex<HashMap<Wanted, Weak<Flight>>>;
 
 /// The same link under the same expectations; a download that satisfies one receiver of it satisfies all.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -30,11 +32,32 @@ struct Wanted {
 struct Flight {
     outcome: watch::Receiver<Option<Result<Fetched, Arc<Error>>>>,
     task: AbortHandle,
+    place: Place,
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
         self.task.abort();
+        self.place.leave();
+    }
+}
+
+/// Where a download is found by those who come after.
+#[derive(Debug, Clone)]
+struct Place {
+    wanted: Wanted,
+    flight: Weak<Flight>,
+    under_way: Arc<UnderWay>,
+}
+
+impl Place {
+    /// It is found no more.
+    fn leave(&self) {
+        let mut under_way = lock(&self.under_way);
+        // Somebody may have begun another one since.
+        if under_way.get(&self.wanted).is_some_and(|flight| flight.ptr_eq(&self.flight)) {
+            under_way.remove(&self.wanted);
+        }
     }
 }
 
@@ -55,8 +78,7 @@ impl Flights {
             match under_way.get(&wanted).and_then(Weak::upgrade) {
                 Some(flight) => flight,
                 None => {
-                    under_way.retain(|_, flight| flight.strong_count() > 0);
-                    let flight = Arc::new(self.begin(wanted.clone(), start()));
+                    let flight = self.begin(wanted.clone(), start());
                     under_way.insert(wanted, Arc::downgrade(&flight));
                     flight
                 }
@@ -75,16 +97,19 @@ impl Flights {
         &self,
         wanted: Wanted,
         download: impl Future<Output = Result<Fetched>> + Send + 'static,
-    ) -> Flight {
-        let (sender, outcome) = watch::channel(None);
-        let under_way = Arc::clone(&self.under_way);
-        let task = tokio::spawn(async move {
-            let fetched = download.await;
-            // Whoever comes from now on wants to know how things are now.
-            lock(&under_way).remove(&wanted);
-            sender.send_replace(Some(fetched.map_err(Arc::new)));
-        });
-        Flight { outcome, task: task.abort_handle() }
+    ) -> Arc<Flight> {
+        Arc::new_cyclic(|flight| {
+            let (sender, outcome) = watch::channel(None);
+            let place = Place { wanted, flight: Weak::clone(flight), under_way: Arc::clone(&self.under_way) };
+            let ended = place.clone();
+            let task = tokio::spawn(async move {
+                let fetched = download.await;
+                // Whoever comes from now on wants to know how things are now.
+                ended.leave();
+                sender.send_replace(Some(fetched.map_err(Arc::new)));
+            });
+            Flight { outcome, task: task.abort_handle(), place }
+        })
     }
 }
 
@@ -243,6 +268,7 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         assert_eq!((counts.begun.load(Ordering::SeqCst), counts.ended.load(Ordering::SeqCst)), (1, 1));
+        assert!(lock(&flights.under_way).is_empty(), "nothing is kept of it");
     }
 
     #[test]
