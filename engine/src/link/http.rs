@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use dial::Dialer;
 pub(super) use exchange::{Client, Reply, Request, RequestBody};
 pub(super) use status::{Direction, status_error};
-pub(super) use words::Words;
+pub(super) use words::{Words, secrets_of_header};
 
 use super::address::Reach;
 use super::http_store::Uploading;

@@ -11,7 +11,7 @@ use hyper::Method;
 use hyper::header::{HeaderName, HeaderValue};
 
 use self::template::{ID, Template};
-use super::http::{Direction, HttpStore, Reply, Request, Words, status_error};
+use super::http::{Direction, HttpStore, Reply, Request, Words, secrets_of_header, status_error};
 use super::origin::Origin;
 use super::store::{BoxFuture, Upload, Uploaded};
 use super::tls;
@@ -469,8 +469,8 @@ impl HttpStore {
         let path = url.path_and_query();
         let mut secrets = vec![path];
         secrets.extend(self.uploading.password.as_deref());
-        secrets.extend(self.uploading.authorization.as_deref());
-        secrets.extend(self.uploading.headers.iter().map(|(_, value)| value.as_str()));
+        secrets.extend(self.uploading.authorization.as_deref().into_iter().flat_map(secrets_of_header));
+        secrets.extend(self.uploading.headers.iter().flat_map(|(_, value)| secrets_of_header(value)));
         status_error(Direction::Upload, url.origin(), reply, Some(&words.snippet(&secrets)))
     }
 }

@@ -20,7 +20,9 @@ use self::join::join_in_order;
 pub use self::options::Lifetime;
 use self::reply::{Base, Created, MAX_DOMAIN, MAX_FILES, MAX_ID, Nonsense};
 use super::address::Reach;
-use super::http::{Client, Direction, Reply, Request, RequestBody, download, resume, status_error};
+use super::http::{
+    Client, Direction, Reply, Request, RequestBody, download, resume, secrets_of_header, status_error,
+};
 use super::origin::{Origin, Scheme};
 use super::store::{BoxFuture, Download, LinkStore, Upload, Uploaded};
 use super::url::{LinkUrl, encode_segment};
@@ -355,8 +357,9 @@ impl Plik {
     async fn refusal(&self, reply: &mut Reply, direction: Direction, secrets: &[&str]) -> Error {
         let words = reply.read_words().await;
         let auth = self.auth.as_ref();
-        let own = [self.token.as_deref(), auth.map(options::Auth::password), auth.map(options::Auth::header)];
-        let secrets: Vec<&str> = own.into_iter().flatten().chain(secrets.iter().copied()).collect();
+        let own = [self.token.as_deref(), auth.map(options::Auth::password)].into_iter().flatten();
+        let header = auth.into_iter().flat_map(|auth| secrets_of_header(auth.header()));
+        let secrets: Vec<&str> = own.chain(header).chain(secrets.iter().copied()).collect();
         status_error(direction, self.base.url().origin(), reply, Some(&words.snippet(&secrets)))
     }
 

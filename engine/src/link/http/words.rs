@@ -14,6 +14,9 @@ pub(in crate::link) struct Words {
 /// As much of a secret gives it away (chosen: the ids of a Plik have 16 characters).
 const FRAGMENT: usize = 8;
 
+/// As many bytes at a cut may be the beginning of a fragment: a letter is spelled in eight at most, `\\u0041` being one.
+const CUT: usize = 8 * FRAGMENT;
+
 /// How often escaped text is escaped again.
 const LAYERS: usize = 3;
 
@@ -23,7 +26,7 @@ impl Words {
     ///
     /// A secret is hidden however it is spelled: as it is, percent-encoded, with JSON's escapes, and with white space or
     /// punctuation inside. So is every part of it that is [`FRAGMENT`] bytes long, and what may be the beginning of one
-    /// where the words were cut. A header's value gives away what is behind its scheme: `Basic YWRh…` is two secrets.
+    /// where the words were cut.
     pub(in crate::link) fn snippet(&self, secrets: &[&str]) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         let text = self.hide(&text, secrets);
@@ -37,8 +40,7 @@ impl Words {
 
     fn hide(&self, text: &str, secrets: &[&str]) -> String {
         let mut hidden = vec![false; text.len()];
-        let values = secrets.iter().filter_map(|secret| Some(secret.split_once(' ')?.1));
-        for secret in secrets.iter().copied().chain(values) {
+        for secret in secrets {
             for (secret_layer, secret) in layers(secret).take(2).enumerate() {
                 for (kind, is_own) in [(is_visible as fn(&u8) -> bool, secret_layer == 0), (is_plain, false)]
                 {
@@ -55,7 +57,7 @@ impl Words {
         if !self.whole {
             // Nobody knows what these were to become.
             let visible = only(&plain(text), is_visible);
-            if let Some((_, place)) = visible.get(visible.len().saturating_sub(FRAGMENT - 1)) {
+            if let Some((_, place)) = visible.get(visible.len().saturating_sub(CUT)) {
                 hidden[place.start..].fill(true);
             }
         }
@@ -72,6 +74,11 @@ impl Words {
         }
         shown
     }
+}
+
+/// The secrets in a header's value: all of it, and what is behind its scheme, of which `Basic YWRh…` has one.
+pub(in crate::link) fn secrets_of_header(value: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(value).chain(value.split_once(' ').map(|(_, credentials)| credentials))
 }
 
 /// A text's bytes, and where each of them came from.
@@ -132,10 +139,22 @@ fn resolve(letters: &Letters) -> Letters {
                 Some(code) => (vec![code as u8], 2),
                 None => (vec![b'%'], 0),
             },
-            (b'\\', Some(b'u')) => match hex(1, 4).and_then(char::from_u32) {
-                Some(char) => (char.to_string().into_bytes(), 5),
-                None => (Vec::new(), 0),
-            },
+            (b'\\', Some(b'u')) => {
+                let high = hex(1, 4);
+                let low =
+                    matches!(after.get(5..7), Some([(b'\\', _), (b'u', _)])).then(|| hex(7, 4)).flatten();
+                let pair = match (high, low) {
+                    (Some(high @ 0xD800..0xDC00), Some(low @ 0xDC00..0xE000)) => {
+                        char::from_u32(0x1_0000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+                    }
+                    _ => None,
+                };
+                match (pair, high.and_then(char::from_u32)) {
+                    (Some(char), _) => (char.to_string().into_bytes(), 11),
+                    (None, Some(char)) => (char.to_string().into_bytes(), 5),
+                    (None, None) => (Vec::new(), 0),
+                }
+            }
             (b'\\', Some(b'n' | b'r' | b't' | b'b' | b'f')) => (vec![b' '], 1),
             (b'\\', Some(byte)) => (vec![byte], 1),
             _ => (vec![*byte], 0),
@@ -157,6 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn the_credentials_of_a_header_are_a_secret_of_their_own() {
+        for (header, words, shown) in [
+            ("Basic YWRhOlNFQ1JFVFNFQ1JFVA==", "no YWRhOlNFQ1JFVFNFQ1JFVA!", "no …!"),
+            ("Basic YTpi", "no YTpi here", "no … here"),
+            ("Bearer TOKEN", "no TOKEN here", "no … here"),
+            ("TOKEN", "no TOKEN here", "no … here"),
+        ] {
+            let secrets: Vec<_> = secrets_of_header(header).collect();
+            assert_eq!(snippet(words.as_bytes(), &secrets), shown, "{header}: {words}");
+        }
+        // A password with a space is one word.
+        assert_eq!(snippet(b"missing class", &["pa ss"]), "missing class");
+    }
+
+    #[test]
     fn a_servers_words_become_one_harmless_line() {
         let text = snippet(b"file a/TOKEN is\r\n\x1b[31m  too big\0\n\xff\n", &["TOKEN", ""]);
         assert_eq!(text, "file a/… is [31m too big \u{fffd}");
@@ -170,16 +204,15 @@ mod tests {
         let path = "/files/0123456789abcdef-my%20name";
         for (secret, words, shown) in [
             (header, "no Basic YWRhOlNFQ1JFVFNFQ1JFVA==!", "no …!"),
-            (header, "no YWRhOlNFQ1JFVFNFQ1JFVA!", "no …!"),
             (header, "no YWRhOlNF Q1JF\r\nVFNFQ1JFVA== here", "no … here"),
-            ("Basic YTpi", "no YTpi here", "no … here"),
-            ("Bearer TOKEN", "no TOKEN here", "no … here"),
             ("pa\"SECRET\\word", r#"{"password":"pa\"SECRET\\word"}"#, r#"{"password":"…"}"#),
             ("a\"\\b", r#"{"password":"a\"\\b"}"#, r#"{"password":"…"}"#),
             ("a\"\\b", r#""{\"password\":\"a\\\"\\\\b\"}""#, r#""{\"password\":\"…\"}""#),
             ("a\"\\b", r#"{"password":"\u0061\u0022\u005Cb"}"#, r#"{"password":"…"}"#),
             ("пароль", r#"{"password":"\u043f\u0430\u0440\u043e\u043b\u044c"}"#, r#"{"password":"…"}"#),
             ("пароль", "of %D0%BF%D0%B0%d1%80%D0%BE%D0%BB%D1%8C.", "of …."),
+            ("p😀s😀w", r#"{"password":"p\ud83d\ude00s\uD83D\uDE00w"}"#, r#"{"password":"…"}"#),
+            ("TOKENTOKEN", r"\ud83d\ude\ud83d\u0054OKENTOKEN", r"\ud83d\ude\ud83d…"),
             ("a/b+c=d", "of a%2Fb%2bc%3Dd.", "of …."),
             ("a/b+c=d", "of a%252Fb%252bc%253Dd.", "of …."),
             (path, "no /files/0123456789abcdef-my name.", "no …."),
@@ -197,10 +230,19 @@ mod tests {
     #[test]
     fn nothing_of_a_secret_is_left_where_the_words_were_cut() {
         let secret = "TOKENTOKENTOKENTOKENTOKENTOKEN12";
-        for len in 0..=secret.len() {
-            let words = Words { bytes: format!("no such {}", &secret[..len]).into_bytes(), whole: false };
-            let shown = words.snippet(&[secret]);
-            assert!(shown.ends_with('…') && !shown.contains('T'), "{shown}");
+        let spellings: [fn(char) -> String; 4] = [
+            String::from,
+            |c| format!("{c}-"),
+            |c| format!("\\u{:04x}", u32::from(c)),
+            |c| format!("\\\\u{:04x}", u32::from(c)),
+        ];
+        for spelling in spellings {
+            let spelled: String = secret.chars().map(spelling).collect();
+            for len in 0..=spelled.len() {
+                let words = Words { bytes: format!("none: {}", &spelled[..len]).into_bytes(), whole: false };
+                let shown = words.snippet(&[secret]);
+                assert!(shown.strip_suffix('…').is_some_and(|left| "none: ".starts_with(left)), "{shown}");
+            }
         }
         assert_eq!(Words::default().snippet(&[secret]), "");
     }
