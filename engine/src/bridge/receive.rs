@@ -473,7 +473,9 @@ impl SavePayload<'_> {
         self
     }
 
-    /// Saves what [`fetch`](ReceivedPayload::fetch) has given for this payload instead of fetching it once more.
+    /// Saves what [`fetch`](ReceivedPayload::fetch) has given for this payload instead of fetching it once more. It is in
+    /// memory already, so there is no progress to report and no `Limits::save_len` to keep to; that it is this payload's is
+    /// not checked.
     pub fn fetched(mut self, data: &PayloadData) -> Self {
         self.fetched = Some(data.clone());
         self

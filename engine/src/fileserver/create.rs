@@ -193,9 +193,7 @@ impl Asked {
             files: self.files,
         })
     }
-}
 
-impl Asked {
     /// Bounds what is kept for as long as the upload is: a Plik has a database for it, this server its memory.
     fn check_texts(&self) -> Result<(), String> {
         let of_files = self
