@@ -72,19 +72,19 @@ impl Reporter {
             Ok(preview) => preview,
             Err(error) => return Ok(Err(error.into())),
         };
-        let path = match &self.folder {
+        let (sha256, path) = match &self.folder {
             Some(folder) => {
                 let name = file_name(payload.dataname(), payload.index(), extension(&data));
                 match folder.save(&name, payload, Some(&data), None).await {
-                    Ok(saved) => Some(saved.path.display().to_string()),
+                    Ok(saved) => (hex(&saved.sha256), Some(saved.path.display().to_string())),
                     Err(failure) => return only_this(failure),
                 }
             }
-            None => None,
+            None => (sha256([data.bytes()]), None),
         };
         Ok(Ok(Arrived {
             size: data.bytes().len() as u64,
-            sha256: sha256([data.bytes()]),
+            sha256,
             verification: verification(data.verification()),
             size_mismatch: data.size_mismatch(),
             path,
