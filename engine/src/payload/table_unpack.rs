@@ -282,8 +282,8 @@ const ZSTD_RATIO: usize = 16;
 const ZSTD_LARGE_WINDOW: usize =
     (zstd_sys::ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize).wrapping_neg();
 const NO_MEMORY: &str = "there is no memory to unpack it";
-const LARGE_WINDOW: &str = "a ZSTD frame claims more than 4 MiB and 16 times its bytes, and needs a larger window than \
-                            `Limits::table_len` allows";
+const LARGE_WINDOW: &str = "a ZSTD frame claims more than 4 MiB and 16 times its bytes, and needs a window above 8 MiB, \
+                            which is read only without a `Limits::table_len`";
 const TOO_LONG: &str = "it holds more than it claims";
 
 #[cfg(test)]
