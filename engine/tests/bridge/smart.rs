@@ -217,6 +217,24 @@ async fn all_links_of_a_message_together_are_bounded() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn all_links_of_a_message_together_have_an_hour() {
+    let link = r#"{"dataname":"p","type":"binary","transport":"link","data":"http://h/f"}"#;
+    let here = r#"{"dataname":"p","type":"binary","transport":"direct","data":"AAAA"}"#;
+    let message = format!("{{\"payloads\":[{},{here}]}}", vec![link; 100].join(","));
+    let options = SmartReceive::new().fileserver_download_handler(async |_| std::future::pending().await);
+    let start = tokio::time::Instant::now();
+    let payloads = smartreceive(message, options).await.unwrap().payloads;
+    let (last, links) = payloads.split_last().unwrap();
+    for (index, (_, data, _)) in links.iter().enumerate() {
+        let error = data.as_ref().unwrap_err();
+        assert_eq!((error.kind(), error.payload()), (ErrorKind::TimedOut, Some(index)));
+    }
+    assert!(last.1.is_ok(), "what is in the message itself needs no link");
+    let hour = std::time::Duration::from_secs(3600);
+    assert!((hour..hour * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+}
+
 #[tokio::test]
 async fn large_payloads_do_not_hold_up_the_runtime() {
     let json = |len: usize| ("dictionary", format!("[{}1]", "1,".repeat(len / 2)).into_bytes());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
 
 use super::{FILESERVER_URL, SmartData};
 use crate::bridge::connect;
@@ -14,7 +15,7 @@ use crate::bridge::downloads::Downloads;
 use crate::bridge::heavy::{self, Heavy};
 use crate::bridge::totals::Totals;
 use crate::envelope::{Envelope, Transport};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::limits::Limits;
 #[cfg(feature = "plik")]
 use crate::link::HttpStore;
@@ -173,7 +174,7 @@ impl Deref for ReceivedEnvelope {
 ///
 /// One payload after another: tables on a thread of their own, and so long texts, and dictionaries that are long or many.
 /// What the values hold together is bounded by [`Limits`]; those that go beyond are refused, and smaller ones behind them
-/// still read.
+/// still read. A link that has not come an hour after the call is [`TimedOut`](crate::ErrorKind::TimedOut).
 ///
 /// # Errors
 /// [`Malformed`](crate::ErrorKind::Malformed) and [`LimitExceeded`](crate::ErrorKind::LimitExceeded) for the message as a whole,
@@ -212,11 +213,16 @@ pub async fn smartreceive(
     let downloads = Downloads::new(policy, plain, fetch, &options.limits).store(handler, trust);
 
     let (totals, heavy) = (Totals::default(), Heavy::new(1));
+    let ends = Instant::now() + connect::DOWNLOAD_TIMEOUT;
     let (mut here, mut left) = (heavy::JSON_LEN, options.limits);
     let mut payloads = Vec::with_capacity(envelope.payload_count());
     for view in envelope.payloads() {
         let data = match view.transport() {
-            Some(Transport::Link) => downloads.fetch(&view, &totals, envelope.payload_count()).await,
+            Some(Transport::Link) if Instant::now() >= ends => Err(late().in_payload(view.index())),
+            Some(Transport::Link) => {
+                let fetched = timeout_at(ends, downloads.fetch(&view, &totals, envelope.payload_count()));
+                fetched.await.unwrap_or_else(|_| Err(late().in_payload(view.index())))
+            }
             _ => view.decode(),
         };
         let data = match data {
@@ -226,6 +232,12 @@ pub async fn smartreceive(
         payloads.push((view.dataname().to_owned(), data, view.type_name().to_owned()));
     }
     Ok(ReceivedEnvelope { envelope, payloads })
+}
+
+/// A message may have thousands of links, and each of them take as long as one may.
+fn late() -> Error {
+    let limit = connect::DOWNLOAD_TIMEOUT;
+    Error::new(ErrorKind::TimedOut, format!("the links of the message did not all come within {limit:?}"))
 }
 
 /// A payload's value, and less of the limits for those behind it. `here` is how much JSON may still be read on this thread:
