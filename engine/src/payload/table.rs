@@ -134,7 +134,7 @@ pub fn decode(data: &Bytes, limits: &Limits) -> Result<Table> {
 }
 
 /// The same for one of several tables that are kept together: takes what it holds off the limits, or claims to hold if it
-/// turns out to be damaged.
+/// turns out to be damaged, or to share more than is allowed. What is refused by its headers takes nothing.
 pub(crate) fn decode_within(data: &Bytes, limits: &mut Limits) -> Result<Table> {
     let inspected = caught(0, || table_guard::inspect(data, limits))?;
     let Inspected { schema, dictionaries, parts, mut budget } = inspected;

@@ -250,10 +250,12 @@ impl Budget {
 }
 
 fn add(sum: &mut u64, more: u64, limit: u64, what: &'static str, at: usize) -> Result<()> {
-    *sum = sum.saturating_add(more);
-    if *sum > limit {
-        return Err(exceeded(at, what).with_size(*sum, limit));
+    let total = sum.saturating_add(more);
+    if total > limit {
+        return Err(exceeded(at, what).with_size(total, limit));
     }
+    // What is refused is not held.
+    *sum = total;
     Ok(())
 }
 

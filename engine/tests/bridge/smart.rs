@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
+use arrow_array::builder::StringViewBuilder;
 use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_ipc::CompressionType;
 use arrow_ipc::writer::{IpcWriteOptions, StreamWriter};
@@ -142,6 +143,14 @@ fn zeros(rows: usize) -> Vec<u8> {
     writer.into_inner().unwrap()
 }
 
+/// So many rows of one text of so many bytes.
+fn shared(rows: usize, len: usize) -> Vec<u8> {
+    let mut views = StringViewBuilder::new().with_deduplicate_strings();
+    (0..rows).for_each(|_| views.append_value("x".repeat(len)));
+    let batch = RecordBatch::try_from_iter([("shared", Arc::new(views.finish()) as ArrayRef)]).unwrap();
+    natsbridge::Payload::table("t", &[batch]).unwrap().chunks().concat()
+}
+
 /// Which payloads of a message were read; the others were refused for a limit.
 async fn read(message: impl Into<natsbridge::bridge::SmartMessage>, options: SmartReceive) -> Vec<bool> {
     let read = |data: &Result<SmartData, Error>| match data {
@@ -193,6 +202,12 @@ async fn what_the_values_of_a_message_hold_is_bounded_together() {
         let payloads = smartreceive(tables.clone(), options).await.unwrap().payloads;
         assert_eq!(payloads[0].1.as_ref().unwrap_err().kind(), ErrorKind::InvalidTable);
         assert_eq!(payloads[1].1.is_ok(), limit == 4125 + 42);
+    }
+    // Of one whose rows share too much, what it has without that: a million bytes in views of 16 each.
+    let tables = message(&[("table", shared(1000, 1000)), table(10)]);
+    for limit in [16_000 + 1000 + 125 + 41, 16_000 + 1000 + 125 + 42] {
+        let options = SmartReceive::new().limits(Limits::default().table_len(limit));
+        assert_eq!(read(tables.clone(), options).await, [false, limit == 17_125 + 42]);
     }
     // What was refused for another reason holds nothing.
     let broken = json("dictionary", "[1,2,3,");
