@@ -107,8 +107,9 @@ pub struct Limits {
     /// Bytes that the buffers of one table hold after decompression, dictionaries included. Default 1 GiB (chosen): a
     /// small compressed body can claim any size.
     ///
-    /// Texts of view columns that share bytes count each by its length, and nested values of a dictionary count again for
-    /// each batch: they take no more memory, but time to validate. Rows of columns that have no bytes, such as nulls, count
+    /// Texts of view columns that share bytes count each by its length, nested values of a dictionary count again for each
+    /// batch, and the entries of list views for each column that they are part of: they take no more memory, but time to
+    /// validate. Rows of columns that have no bytes, such as nulls, count
     /// as a bit each, and as 8 bytes each inside of other columns.
     ///
     /// Buffers that are not compressed share the payload's bytes and take further memory only where they are not aligned,
@@ -116,7 +117,7 @@ pub struct Limits {
     /// its own length at once, if it claims to need them, and 16 times its length for ZSTD; beyond that it takes memory as it
     /// unpacks, for a moment up to three times what has come out, and for ZSTD a window of up to 8 MiB. A ZSTD buffer that
     /// needs a larger window, as levels from 20 on may, and claims more than 4 MiB and 16 times its length, is refused,
-    /// unless this limit is none: above 2^63, windows may have 128 MiB.
+    /// unless this limit is none: from 2^63 on, windows may have 128 MiB.
     pub table_len: u64,
     /// Rows of all record batches of one table. Default 2^31 - 1: what Arrow's 32-bit readers can count.
     ///

@@ -110,8 +110,8 @@ pub fn encode(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<Bytes>>
 ///
 /// Limits: the bytes of all buffers after decompression together are bounded by [`Limits::table_len`], default 1 GiB,
 /// before any is decompressed. Rows that take no bytes, such as those of a null column, count as a bit each, or as 8 bytes
-/// inside of another column; texts of a view column that share bytes each with its length; and nested values of a dictionary
-/// for each batch.
+/// inside of another column; texts of a view column that share bytes each with its length; nested values of a dictionary
+/// for each batch; and the entries of a list view for each column that it is part of.
 /// [`Limits::table_rows`], [`Limits::table_columns`] and [`Limits::table_buffers`] bound the shape, and columns nest at
 /// most 64 deep.
 ///

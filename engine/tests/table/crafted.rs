@@ -26,6 +26,8 @@ struct Crafted {
     body: Vec<u8>,
     codec: Option<CompressionType>,
     is_dictionary: bool,
+    id: i64,
+    is_delta: bool,
     pairs: usize,
     version: MetadataVersion,
 }
@@ -85,7 +87,7 @@ impl Crafted {
         };
         let batch = arrow_ipc::RecordBatch::create(&mut builder, &args);
         let (header_type, header) = if self.is_dictionary {
-            let args = DictionaryBatchArgs { id: 0, data: Some(batch), isDelta: false };
+            let args = DictionaryBatchArgs { id: self.id, data: Some(batch), isDelta: self.is_delta };
             let dictionary = DictionaryBatch::create(&mut builder, &args);
             (MessageHeader::DictionaryBatch, dictionary.as_union_value())
         } else {
@@ -154,6 +156,12 @@ fn refused(data: &Bytes) -> Error {
     error
 }
 
+/// A dictionary without values, and 24,000 buffers that views in it could look into.
+fn many_view_buffers() -> Crafted {
+    let views = Crafted::dictionary(0).node(0, 0).empty(2 + 24_000);
+    Crafted { view_counts: vec![24_000], ..views }
+}
+
 #[test]
 fn what_the_decoder_takes_from_a_dictionary_for_each_batch_counts_for_each() {
     let empty = Crafted::batch(0).node(0, 0).empty(2).message();
@@ -164,8 +172,7 @@ fn what_the_decoder_takes_from_a_dictionary_for_each_batch_counts_for_each() {
     };
 
     // Lists of buffers, which are copied: 24 bytes each, 1.9 GB in 1 MB.
-    let mut views = Crafted::dictionary(0).node(0, 0).empty(2 + 24_000);
-    views.view_counts = vec![24_000];
+    let views = many_view_buffers();
     exceeded(read_within(&with(DataType::Utf8View, Some(views.clone()), 3300), 8 << 20));
     let table = decode(&with(DataType::Utf8View, Some(views), 100), &Limits::default()).unwrap();
     assert_eq!(table.batches().len(), 100);
@@ -184,10 +191,83 @@ fn what_the_decoder_takes_from_a_dictionary_for_each_batch_counts_for_each() {
     let list_view = DataType::ListView(item(DataType::Int8, true));
     exceeded(read_within(&with(list_view.clone(), Some(lists.clone()), 5000), 64 << 20));
     assert!(decode(&with(list_view, Some(lists), 100), &Limits::default()).is_ok());
+}
 
-    // Each dictionary on its way to the next, too.
-    let nested = dictionary_of(DataType::List(item(dictionary_of(DataType::Utf8), true)));
-    assert!(decode(&stream(one(nested), &[]), &Limits::default()).is_ok());
+#[test]
+fn what_a_dictionary_costs_a_batch_depends_on_where_it_is_used() {
+    let read =
+        |data_type: DataType, messages: &[Vec<u8>]| read_within(&stream(one(data_type), messages), 64 << 20);
+    let views = many_view_buffers();
+    let keys = Crafted::batch(0).node(0, 0).empty(2);
+
+    // Each delta is joined with what was there.
+    let delta =
+        Crafted { view_counts: vec![0], is_delta: true, ..Crafted::dictionary(0).node(0, 0).empty(2) };
+    let deltas = |count| [vec![views.message()], vec![delta.message(); count]].concat();
+    exceeded(read(dictionary_of(DataType::Utf8View), &deltas(3300)));
+    assert!(read(dictionary_of(DataType::Utf8View), &deltas(100)).is_ok());
+
+    // One that replaces another is all that there is.
+    let replaced = vec![[views.message(), keys.message()]; 50].concat();
+    let table = read(dictionary_of(DataType::Utf8View), &replaced).unwrap();
+    assert_eq!(table.batches().len(), 50);
+
+    // Inside of others, once for each of them.
+    let lists = |depth| {
+        (0..depth).fold(dictionary_of(DataType::Utf8View), |inner, _| DataType::List(item(inner, true)))
+    };
+    let in_lists = |depth, count| {
+        let outer = (0..depth).fold(Crafted::batch(0), |batch, _| batch.node(0, 0).empty(2));
+        let batch = outer.node(0, 0).empty(2).message();
+        read(lists(depth), &[vec![views.message()], vec![batch; count]].concat())
+    };
+    exceeded(in_lists(62, 3));
+    assert!(in_lists(62, 2).is_ok());
+    assert!(in_lists(0, 100).is_ok());
+
+    // A dictionary whose values are made of another one takes that apart, too.
+    let nested = dictionary_of(DataType::List(item(dictionary_of(DataType::Utf8View), true)));
+    let inner = views.clone();
+    let outer = Crafted { id: 1, ..Crafted::dictionary(0).node(0, 0).empty(2).node(0, 0).empty(2) };
+    let sent = |count| [vec![inner.message()], vec![outer.message(); count]].concat();
+    exceeded(read(nested.clone(), &sent(3300)));
+    assert!(read(nested, &sent(50)).is_ok());
+
+    // What a union finds its columns by, made for each batch.
+    let union = UnionFields::try_new([127], [Field::new("", DataType::Null, true)]).unwrap();
+    let union = Arc::new(Field::new("", DataType::Union(union, UnionMode::Sparse), true));
+    let unions = Crafted::batch(0).node(0, 0).empty(1);
+    let unions = (0..1000).fold(unions, |batch, _| batch.node(0, 0).empty(1).node(0, 0)).message();
+    let structs = DataType::Struct(vec![union; 1000].into());
+    exceeded(read(structs.clone(), &vec![unions.clone(); 400]));
+    assert!(read(structs, &vec![unions; 20]).is_ok());
+}
+
+#[test]
+fn list_views_are_looked_at_again_for_each_column_around_them() {
+    let rows = 4 << 20;
+    for (width, list_view) in [
+        (4, DataType::ListView(item(DataType::Int8, true))),
+        (8, DataType::LargeListView(item(DataType::Int8, true))),
+    ] {
+        let zeros = vec![0; rows * width];
+        let lists = |depth| {
+            let data_type = (0..depth).fold(list_view.clone(), |inner, _| DataType::List(item(inner, true)));
+            let outer = (0..depth).fold(Crafted::batch(0), |batch, _| batch.node(0, 0).empty(2));
+            let outer = Crafted { rows: if depth == 0 { rows as i64 } else { 0 }, ..outer };
+            let views = outer.node(rows as i64, 0).at(0, 0).zstd(&zeros).zstd(&zeros);
+            stream(one(data_type), &[views.node(0, 0).empty(2).message()])
+        };
+        // Once for itself.
+        let held = (rows * width * 2) as u64;
+        let used = |data: &Bytes, limit| decode(data, &Limits::default().table_len(limit));
+        assert!(used(&lists(0), held + rows as u64 / 8 + 64).is_ok());
+        assert!(used(&lists(3), held * 4 + 64).is_ok());
+        let error = used(&lists(3), held * 4 - 1).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::LimitExceeded);
+        // Seven seconds for 36 kB, where they are as many as the limit allows.
+        exceeded(read_within(&lists(61), 1 << 20));
+    }
 }
 
 #[test]

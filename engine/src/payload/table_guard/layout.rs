@@ -163,10 +163,12 @@ where
             }
             DataType::ListView(item) => {
                 self.buffers([validity, numbers(4), numbers(4)])?;
+                self.look_again(rows, 8)?;
                 self.column(item.data_type())?;
             }
             DataType::LargeListView(item) => {
                 self.buffers([validity, numbers(8), numbers(8)])?;
+                self.look_again(rows, 16)?;
                 self.column(item.data_type())?;
             }
             DataType::FixedSizeList(item, size) => {
@@ -246,6 +248,12 @@ where
     /// and the decoder makes bits of them: these cost as much as numbers.
     fn no_bytes(&mut self, rows: u64, none: bool) -> Result<()> {
         let len = if none && self.depth > 1 { rows.saturating_mul(8) } else { rows.div_ceil(8) };
+        self.budget.charge(len, self.values.at)
+    }
+
+    /// Charges for what the decoder looks at again for each column that this one is part of.
+    fn look_again(&mut self, rows: u64, width: u64) -> Result<()> {
+        let len = rows.saturating_mul(width).saturating_mul(self.depth - 1);
         self.budget.charge(len, self.values.at)
     }
 
