@@ -109,8 +109,8 @@ pub struct Limits {
     ///
     /// Texts of view columns that share bytes count each by its length, nested values of a dictionary count again for each
     /// batch, and the entries of list views for each column that they are part of: they take no more memory, but time to
-    /// validate. Rows of columns that have no bytes, such as nulls, count
-    /// as a bit each, and as 8 bytes each inside of other columns.
+    /// validate. Rows of columns that have no bytes, such as nulls, count as a bit each, and as 8 bytes each inside of other
+    /// columns.
     ///
     /// Buffers that are not compressed share the payload's bytes and take further memory only where they are not aligned,
     /// as much as they have bytes, and numbers of 128 bits and more twice; but all count. A compressed batch takes 4 MiB and
@@ -130,8 +130,9 @@ pub struct Limits {
     pub table_columns: usize,
     /// Columns times record batches of one table, and its buffers, nested columns and dictionaries included; a nested
     /// column counts once for each column that it is part of, and once more. What is taken apart again for each batch counts
-    /// for each: the columns of a dictionary's values, as four, and the buffers that views in it point to. Default 4,194,304
-    /// (chosen: the default of [`table_columns`](Self::table_columns) in some ten batches, a gigabyte).
+    /// for each: the columns of a dictionary's values, as four, and the buffers that views in it point to. What a union finds
+    /// its columns by counts as up to eight. Default 4,194,304 (chosen: the default of
+    /// [`table_columns`](Self::table_columns) in some ten batches, a gigabyte).
     ///
     /// Each takes up to 250 bytes beside its values, and a stream spends 16 on announcing it.
     pub table_buffers: u64,

@@ -60,6 +60,8 @@ pub(super) struct Dictionary {
     /// A schema of the one column whose values these are: all that decoding them takes.
     pub(super) schema: Schema,
     value_type: DataType,
+    /// Whether columns of the values are dictionaries in their turn.
+    holds_others: bool,
     /// Bytes of the values so far, deltas included; `None` before the first batch.
     held: Option<u64>,
     /// Buffers that views among them look into.
@@ -125,7 +127,7 @@ impl Dictionary {
         let before = budget.used;
         let checked = layout::check(data, std::iter::once(&self.value_type), values, budget)?;
         let added = budget.used - before;
-        if contains_dictionary(&self.value_type) {
+        if self.holds_others {
             budget.charge_again(again, at)?;
         }
         self.count_again(again, |sum, part| sum.saturating_sub(part));
@@ -187,22 +189,6 @@ impl Part<'_> {
 
 fn is_flat(data_type: &DataType) -> bool {
     !data_type.is_nested() && !matches!(data_type, DataType::Dictionary(..) | DataType::RunEndEncoded(..))
-}
-
-fn contains_dictionary(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(..) => true,
-        DataType::List(item)
-        | DataType::LargeList(item)
-        | DataType::ListView(item)
-        | DataType::LargeListView(item)
-        | DataType::FixedSizeList(item, _)
-        | DataType::Map(item, _)
-        | DataType::RunEndEncoded(_, item) => contains_dictionary(item.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| contains_dictionary(field.data_type())),
-        DataType::Union(fields, _) => fields.iter().any(|(_, field)| contains_dictionary(field.data_type())),
-        _ => false,
-    }
 }
 
 /// What decoding may hold or allocate, all batches and dictionaries together.

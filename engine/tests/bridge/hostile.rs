@@ -365,8 +365,9 @@ async fn waiting_for_memory_is_a_part_of_a_downloads_time() {
         let error = outcome.unwrap_err();
         assert!(error.kind() == ErrorKind::TimedOut && error.is_retryable(), "{error}");
     }
+    // One after the other they would take six times the limit.
     let elapsed = begun.elapsed();
-    assert!(elapsed < LIMIT * 2, "{elapsed:?}");
+    assert!(elapsed < LIMIT * 4, "{elapsed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

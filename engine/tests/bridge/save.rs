@@ -171,6 +171,29 @@ async fn a_payload_is_saved_whole_and_verified_whichever_way_it_came() {
     assert_eq!(kind(direct.payload("t").unwrap().save("..").await), ErrorKind::Misuse);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_fetched_is_saved_without_fetching_it_again() {
+    let nats = NatsServer::start();
+    let body = noise(1, 1000);
+    let server = Server::start(body.clone(), 0, Duration::ZERO).await;
+    let bridge = receiver(&nats).await;
+    let message = message(&bridge, &server.url, &body);
+    let payload = message.payload("f").unwrap();
+    let data = payload.fetch().await.unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("f");
+    let saved = payload.save(&path).fetched(&data).await.unwrap();
+    assert_eq!((&saved.path, saved.len, saved.verification), (&path, 1000, Verification::Digest));
+    assert_eq!(saved.sha256[..], Sha256::digest(&body)[..]);
+    assert!(fs::read(&path).unwrap() == body);
+    // Where it goes is decided as ever.
+    assert_eq!(kind(payload.save(&path).keep_existing().fetched(&data).await), ErrorKind::SaveFailed);
+    let other = dir.path().join("g");
+    let saved = payload.save(&path).or_else(move |_| other.clone()).fetched(&data).await.unwrap();
+    assert_eq!((saved.path, names(dir.path())), (dir.path().join("g"), vec!["f".to_owned(), "g".to_owned()]));
+    assert_eq!(server.requests(), 1);
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_is_not_replaced_and_nothing_is_fetched_for_it() {

@@ -139,8 +139,8 @@ fn read_within(data: &Bytes, most: usize) -> Result<Table> {
     let begun = Instant::now();
     let (result, held) = peak(|| decode(data, &Limits::default()));
     assert!(held <= most, "{held} bytes held");
-    // Each of these took seconds or minutes.
-    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    // A busy machine may take some. Without the checks a few of these took minutes; of the others the result tells.
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     result
 }
 

@@ -11,7 +11,7 @@ use super::units::{parse_bytes, parse_duration};
 #[derive(Args)]
 pub(crate) struct ReceptionArgs {
     /// Save every payload in this folder, under a safe form of its name; nothing there is overwritten, and each file is
-    /// safe on the disk before the next one is taken. Default: payloads are shown, not saved.
+    /// synced to the disk before the next one is taken. Default: payloads are shown, not saved.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Print one line of JSON for each message. Texts, dictionaries and tables up to 64 KiB are in it, 16 MiB as JSON for

@@ -73,12 +73,18 @@ fn check_field(field: &Field, depth: u64, dictionaries: &mut Dictionaries, at: u
     if let DataType::Dictionary(_, value_type) = field.data_type() {
         #[expect(deprecated, reason = "the id on the wire is kept nowhere else")]
         let id = field.dict_id().unwrap_or_default();
-        let known = dictionaries.entry(id).or_insert_with(|| Dictionary {
-            schema: Schema::new(vec![field.clone()]),
-            value_type: value_type.as_ref().clone(),
-            held: None,
-            view_buffers: 0,
-            uses: 0,
+        let known = dictionaries.entry(id).or_insert_with(|| {
+            let schema = Schema::new(vec![field.clone()]);
+            // The first is the column itself.
+            let mut below = schema.flattened_fields().into_iter().skip(1);
+            Dictionary {
+                holds_others: below.any(|field| matches!(field.data_type(), DataType::Dictionary(..))),
+                schema,
+                value_type: value_type.as_ref().clone(),
+                held: None,
+                view_buffers: 0,
+                uses: 0,
+            }
         });
         known.uses += depth;
         if known.value_type != **value_type {
